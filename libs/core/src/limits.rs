@@ -1,0 +1,219 @@
+//! Every limit of the API in one place, with the checks that enforce them. `docs/limits.md` is the same table for
+//! people; a test compares the two.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{Error, Result};
+
+/// Bytes of a queue's or kind's name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a title.
+pub const TITLE_BYTES_MAX: usize = 1_000;
+/// Bytes of a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 65_536;
+/// Labels of a task.
+pub const LABELS_MAX: usize = 32;
+/// Bytes of a label's key.
+pub const LABEL_KEY_BYTES_MAX: usize = 64;
+/// Bytes of a label's value.
+pub const LABEL_VALUE_BYTES_MAX: usize = 256;
+/// Bytes of a payload.
+pub const PAYLOAD_BYTES_MAX: usize = 1_048_576;
+/// Bytes of a result.
+pub const RESULT_BYTES_MAX: usize = 1_048_576;
+/// Bytes of an error; longer ones are cut.
+pub const ERROR_BYTES_MAX: usize = 4_096;
+/// Bytes of a progress message; longer ones are cut.
+pub const PROGRESS_BYTES_MAX: usize = 512;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Tasks of one batch.
+pub const BATCH_TASKS_MAX: usize = 1_000;
+/// Bytes of one request, over gRPC and over HTTP.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1_048_576;
+/// The highest priority.
+pub const PRIORITY_MAX: u8 = 9;
+/// The priority if none is given.
+pub const PRIORITY_DEFAULT: u8 = 5;
+/// The queue if none is given.
+pub const QUEUE_DEFAULT: &str = "default";
+/// Tasks of this kind are for people and never dispatched.
+pub const KIND_MANUAL: &str = "manual";
+/// Attempts of a task.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// The shortest and the longest backoff before a first retry.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(1);
+/// The longest backoff before a first retry.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(86_400);
+/// The longest delay before any retry, a worker's retry-after included.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// The shortest timeout of a run.
+pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// The longest timeout of a run.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// The timeout if none is given.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3_600);
+/// How far ahead a start can lie.
+pub const DUE_AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// How far ahead the time of a chosen id can lie.
+pub const ID_AHEAD_MAX: Duration = Duration::from_secs(300);
+/// How far back the time of a chosen id can lie.
+pub const ID_BEHIND_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Tasks, queues or attempts on one page.
+pub const PAGE_SIZE_MAX: u32 = 500;
+/// Tasks on a page if nothing is said.
+pub const PAGE_SIZE_DEFAULT: u32 = 50;
+/// Events on one page.
+pub const EVENTS_PAGE_SIZE_MAX: u32 = 1_000;
+/// Events on a page if nothing is said.
+pub const EVENTS_PAGE_SIZE_DEFAULT: u32 = 100;
+/// Queues of one namespace.
+pub const QUEUES_MAX: u32 = 1_000;
+/// The highest concurrency limit of a queue.
+pub const QUEUE_CONCURRENCY_MAX: u32 = 100_000;
+/// Slots of one worker.
+pub const SLOTS_MAX: u32 = 10_000;
+/// Bytes of payload that a worker holds if nothing is said.
+pub const WORKER_BYTES_DEFAULT: u64 = 64 * 1_048_576;
+/// Queues or kinds that one worker names.
+pub const WORKER_NAMES_MAX: usize = 100;
+/// Bytes of one chunk of a payload or result on a worker's stream.
+pub const CHUNK_BYTES_MAX: usize = 65_536;
+/// Returns of one task that count no attempt; every further one does.
+pub const RETURNS_UNCOUNTED_MAX: i16 = 20;
+/// Streams of events that one pod serves at once.
+pub const WATCHES_MAX: usize = 1_000;
+/// Events that a watch replays; with more between its position and now it is told to reload.
+pub const WATCH_REPLAY_EVENTS_MAX: usize = 1_000;
+
+/// Cuts a text at a character's border, at most `bytes_max` long.
+#[must_use]
+pub fn shorten(text: &str, bytes_max: usize) -> &str {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Cuts an error or progress message to its limit and takes out what Postgres cannot store.
+#[must_use]
+pub fn clean_message(text: &str, bytes_max: usize) -> String {
+    shorten(text, bytes_max).replace('\0', "\u{fffd}")
+}
+
+/// Checks the name of a queue or a kind.
+///
+/// # Errors
+/// If it is empty, too long or has other characters than letters, digits, `.`, `_` and `-`.
+pub fn check_name(field: &str, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::invalid(field, "is missing"));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::invalid(field, format!("has {} bytes; at most {NAME_BYTES_MAX} are allowed", name.len())));
+    }
+    let first = name.as_bytes()[0];
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !first.is_ascii_alphanumeric() || !name.bytes().all(allowed) {
+        return Err(Error::invalid(
+            field,
+            format!("`{name}` must begin with a letter or digit and hold only ASCII letters, digits, `.`, `_` and `-`"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a text field.
+///
+/// # Errors
+/// If it is too long or holds the character U+0000, which cannot be stored.
+pub fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()> {
+    if text.len() > bytes_max {
+        return Err(Error::invalid(field, format!("has {} bytes; at most {bytes_max} are allowed", text.len())));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid(field, "holds the character U+0000, which cannot be stored"));
+    }
+    Ok(())
+}
+
+/// Checks labels.
+///
+/// # Errors
+/// If there are too many, or a key or value breaks its limit.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
+    if labels.len() > LABELS_MAX {
+        return Err(Error::invalid("labels", format!("are {}; at most {LABELS_MAX} are allowed", labels.len())));
+    }
+    for (key, value) in labels {
+        if key.is_empty() {
+            return Err(Error::invalid("labels", "hold an empty key"));
+        }
+        check_text("labels", key, LABEL_KEY_BYTES_MAX)?;
+        check_text(&format!("labels.{key}"), value, LABEL_VALUE_BYTES_MAX)?;
+    }
+    Ok(())
+}
+
+/// Checks a JSON document of a given greatest size.
+///
+/// # Errors
+/// If it is too large, not UTF-8, not JSON or nested deeper than 127 levels.
+pub fn check_json(field: &str, bytes: &[u8], bytes_max: usize) -> Result<()> {
+    if bytes.len() > bytes_max {
+        return Err(Error::invalid(field, format!("has {} bytes; at most {bytes_max} are allowed", bytes.len())));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::invalid(field, format!("is not UTF-8: {error}")))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map_err(|error| Error::invalid(field, format!("is not a JSON document: {error}")))?;
+    Ok(())
+}
+
+/// Checks a page's size; 0 means the default.
+///
+/// # Errors
+/// If it is above the greatest size.
+pub fn check_page_size(size: u32, default: u32, max: u32) -> Result<u32> {
+    match size {
+        0 => Ok(default),
+        size if size > max => Err(Error::invalid("page_size", format!("is {size}; at most {max} is allowed"))),
+        size => Ok(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["a", "default", "e-mail.v2", "0", &"x".repeat(64)] {
+            assert!(check_name("queue", good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a b", "ä", "a/b", "a\0", &"x".repeat(65)] {
+            assert!(check_name("queue", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn documents() {
+        assert!(check_json("payload", b"{\"a\":\"\\u0000\"}", 100).is_ok());
+        assert!(check_json("payload", b"\"\xff\"", 100).is_err());
+        assert!(check_json("payload", b"{", 100).is_err());
+        assert!(check_json("payload", b"1 2", 100).is_err());
+        assert!(check_json("payload", b"null", 3).is_err());
+        assert!(check_json("payload", "[".repeat(1_000).as_bytes(), 10_000).is_err());
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_border() {
+        assert_eq!(shorten("größe", 3), "gr");
+        assert_eq!(clean_message("a\0b", 10), "a\u{fffd}b");
+    }
+}

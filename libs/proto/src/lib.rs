@@ -1,0 +1,23 @@
+//! The generated code of `proto/`, and its conversions to and from core types.
+//!
+//! Never in here: a framework, a server, a database.
+
+mod convert;
+
+pub use convert::*;
+
+/// The public API, version 1.
+#[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
+#[allow(rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links)]
+pub mod v1 {
+    tonic::include_proto!("taskyard.v1");
+}
+
+/// What our own processes say to each other over NATS.
+#[allow(missing_docs)]
+pub mod internal {
+    tonic::include_proto!("taskyard.internal.v1");
+}
+
+/// Encoded descriptors of all protos, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
