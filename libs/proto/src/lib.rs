@@ -1,10 +1,9 @@
-//! The generated code of `proto/`, and its conversions to and from core types.
+//! The generated code of `proto/`, its conversions to and from core types, and errors as gRPC statuses.
 //!
 //! Never in here: a framework, a server, a database.
 
-mod convert;
-
-pub use convert::*;
+pub mod convert;
+pub mod status;
 
 /// The public API, version 1.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]

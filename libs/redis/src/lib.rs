@@ -1,1 +1,107 @@
-//! Placeholder.
+//! Redis (or Valkey): the lock that decides who may try to lead.
+//!
+//! Nothing is kept only here, and nothing waits for it: every call fails within a second.
+
+use std::time::Duration;
+
+use fred::prelude::{
+    Builder, Client, ClientLike, Config, Expiration, KeysInterface, LuaInterface, ReconnectPolicy, SetOptions,
+};
+
+/// How long a call may take.
+const CALL_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Renews the lock if it is still ours.
+const RENEW: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then \
+    return redis.call('pexpire', KEYS[1], ARGV[2]) else return 0 end";
+/// Releases the lock if it is still ours.
+const RELEASE: &str =
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
+
+/// A connection that reconnects by itself.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    client: Client,
+    prefix: String,
+}
+
+impl Redis {
+    /// Connects; a server that is not there yet is waited for in the background. All keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// If the URL cannot be read.
+    pub fn connect(url: &str, prefix: &str) -> anyhow::Result<Self> {
+        let mut builder = Builder::from_config(Config::from_url(url)?);
+        builder.with_performance_config(|config| config.default_command_timeout = CALL_TIMEOUT);
+        builder.with_connection_config(|config| {
+            config.connection_timeout = Duration::from_secs(2);
+            config.internal_command_timeout = Duration::from_secs(2);
+            // A call fails rather than waits for a server that is gone.
+            config.max_command_attempts = 1;
+            config.unresponsive.max_timeout = Some(Duration::from_secs(2));
+            config.unresponsive.interval = Duration::from_millis(500);
+        });
+        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
+        let client = builder.build()?;
+        drop(client.connect());
+        Ok(Self { client, prefix: prefix.to_owned() })
+    }
+
+    /// A lock of this name.
+    #[must_use]
+    pub fn lock(&self, name: &str, holder: &str, life: Duration) -> Lock {
+        Lock {
+            client: self.client.clone(),
+            key: format!("{}:lock:{name}", self.prefix),
+            holder: holder.to_owned(),
+            life_ms: i64::try_from(life.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Ends the connection.
+    pub async fn close(&self) {
+        // What it would say is of no use at the end.
+        let _ = self.client.quit().await;
+    }
+}
+
+/// A lock that expires by itself. It decides who may *try*; who may *write* is decided by Postgres.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    client: Client,
+    key: String,
+    holder: String,
+    life_ms: i64,
+}
+
+impl Lock {
+    /// Takes the lock if nobody has it.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn acquire(&self) -> Result<bool, fred::error::Error> {
+        let expiry = Some(Expiration::PX(self.life_ms));
+        let set: Option<String> =
+            self.client.set(&self.key, &self.holder, expiry, Some(SetOptions::NX), false).await?;
+        Ok(set.is_some())
+    }
+
+    /// Extends the lock. False: it is not ours any more.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn renew(&self) -> Result<bool, fred::error::Error> {
+        let done: i64 =
+            self.client.eval(RENEW, self.key.as_str(), vec![self.holder.clone(), self.life_ms.to_string()]).await?;
+        Ok(done == 1)
+    }
+
+    /// Lets the lock go, if it is ours.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn release(&self) -> Result<(), fred::error::Error> {
+        let _: i64 = self.client.eval(RELEASE, self.key.as_str(), self.holder.as_str()).await?;
+        Ok(())
+    }
+}

@@ -1,1 +1,79 @@
-//! Placeholder.
+//! The gateway: REST for people's programs and gRPC for ours, on one port, in front of the tasks pods.
+//!
+//! ```text
+//!            edge/                              rest/ + shape/
+//! client ──► request id, panics, log, host ──┬─► JSON ⇄ protobuf ──► client::Pods ──► tasks pods
+//!            origin                          └─► grpc.rs: as it is ──►
+//! ```
+//!
+//! Never in here: a rule of a task's life, a database. What a request means is decided by the tasks service; here it is
+//! only let in, translated and passed on.
+
+mod app;
+mod config;
+mod edge;
+mod grpc;
+mod read;
+mod rest;
+mod router;
+mod shape;
+
+use anyhow::Context;
+use taskyard_client::{Pods, Token};
+use taskyard_runtime::{health::Health, http_server, metrics::Metrics, token::guard_listen};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, GatewayArgs, Hosts};
+
+use app::App;
+
+/// Serves on `listener` until `shutdown`, then drains: it says that it is not ready, takes no new connections, and lets
+/// running requests end for a while.
+///
+/// # Errors
+/// If the configuration cannot be run with.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("the gateway's port")?;
+    guard_listen(address, &config.token)?;
+    let token = Token::maybe(config.token.expose())?;
+    let pods = Pods::connect(&config.tasks_urls, token).context("the tasks service's URL")?;
+    let http = config.http;
+    let app = App::new(config, pods, health.clone(), &metrics);
+
+    health.ready(READY, false);
+    let first_contact = tokio::spawn(first_contact(app.clone(), health.clone()));
+    tracing::info!(%address, "the gateway listens");
+    let serving = http_server::serve(listener, router::router(app), http, shutdown.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        () = shutdown.cancelled() => {
+            health.drain();
+            serving.await;
+        }
+    }
+    first_contact.abort();
+    tracing::info!(%address, "the gateway has stopped");
+    Ok(())
+}
+
+/// The readiness condition: a tasks pod was reached once. Later outages are answered with 503 and a reason, which says
+/// more than a connection that nobody takes.
+const READY: &str = "gateway: tasks service reached";
+
+async fn first_contact(app: App, health: Health) {
+    while app.pods().pick(app.deadline()).await.is_err() {
+        tracing::info!("waiting for the tasks service");
+    }
+    health.ready(READY, true);
+}
+
+#[cfg(test)]
+mod documents;

@@ -1,0 +1,6 @@
+//! The tools of the tests, put to the test.
+
+mod process;
+mod proxy;
+mod sandbox;
+mod servers;

@@ -1,0 +1,16 @@
+//! What every request passes before anything reads it, in this order: it gets its id, is observed, its panics are
+//! caught, its host and origin are checked, its token is checked.
+
+mod guard;
+mod name;
+mod observe;
+mod origin;
+mod panic;
+mod refuse;
+
+pub(crate) use guard::guard;
+pub(crate) use name::{RequestId, name_request};
+pub(crate) use observe::{Requests, observe};
+pub(crate) use origin::check_origin;
+pub(crate) use panic::catch_panic;
+pub(crate) use refuse::{is_grpc, refuse};

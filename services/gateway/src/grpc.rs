@@ -1,0 +1,88 @@
+//! gRPC, passed on as it is: frames and trailers in both ways, to one tasks pod a call.
+
+use std::future::poll_fn;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
+use taskyard_core::{Error, ErrorCode};
+use taskyard_proto::status::to_status;
+use taskyard_runtime::http_error::Problem;
+use tokio::time::Instant;
+use tonic::Status;
+use tower::Service;
+
+use crate::{app::App, edge::is_grpc};
+
+/// Takes gRPC calls out of the way of REST.
+pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
+    if !is_grpc(request.headers()) {
+        return next.run(request).await;
+    }
+    if request.version() != Version::HTTP_2 {
+        let error = Error::new(ErrorCode::Unsupported, "gRPC needs HTTP/2; connect with prior knowledge (h2c)");
+        return Problem::new(error).with_status(StatusCode::HTTP_VERSION_NOT_SUPPORTED).into_response();
+    }
+    pass_on(&app, request).await.unwrap_or_else(|status| status.into_http())
+}
+
+async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
+    let (mut head, body) = request.into_parts();
+    // As at the tasks service itself, health is open.
+    if !head.uri.path().starts_with("/grpc.health.v1.Health/") {
+        app.config().token.admit(&head.headers).map_err(to_status)?;
+    }
+    let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
+    let mut pod = app.pods().pick(deadline).await.map_err(to_status)?;
+
+    // Scheme and authority are the pod's; the channel sets them.
+    let path = head.uri.path_and_query().cloned();
+    head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    head.headers.remove(HOST);
+    let request = http::Request::from_parts(head, tonic::body::Body::new(body));
+    poll_fn(|context| pod.poll_ready(context)).await?;
+    Ok(pod.call(request).await?.map(Body::new))
+}
+
+/// When the client gives up, if it says so: at most eight digits and a unit.
+fn deadline(headers: &HeaderMap) -> Option<Instant> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    let nanos = match unit {
+        "H" => 3_600_000_000_000,
+        "M" => 60_000_000_000,
+        "S" => 1_000_000_000,
+        "m" => 1_000_000,
+        "u" => 1_000,
+        "n" => 1,
+        _ => return None,
+    };
+    Instant::now().checked_add(std::time::Duration::from_nanos(number.saturating_mul(nanos)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read() {
+        let left = |text: &str| {
+            let headers =
+                [(http::HeaderName::from_static("grpc-timeout"), text.parse().unwrap())].into_iter().collect();
+            deadline(&headers).map(|deadline| deadline - Instant::now())
+        };
+        assert!(left("5S").is_some_and(|left| left > Duration::from_secs(4) && left <= Duration::from_secs(5)));
+        assert!(left("99999999H").is_some());
+        assert!(left("1m").is_some_and(|left| left <= Duration::from_millis(1)));
+        for bad in ["", "S", "5", "5x", "-5S", "123456789S", "5 S"] {
+            assert_eq!(left(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A task as it stands.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use taskyard_core::{Error, Result};
+use taskyard_proto::{convert, v1};
+
+use super::time::{Time, millis, time};
+
+/// A task. Payload and result are there when one task is read, the result once there is one.
+#[derive(Debug, Serialize)]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    namespace: String,
+    queue: String,
+    kind: String,
+    state: String,
+    title: String,
+    description: String,
+    labels: BTreeMap<String, String>,
+    priority: u32,
+    creator: String,
+    created_at: Option<Time>,
+    due_at: Option<Time>,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+    timeout_ms: Option<u64>,
+    retry: Option<Retry>,
+    pub(crate) version: u32,
+    run: u32,
+    attempt: u32,
+    error: Option<String>,
+    progress: Option<Progress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Retry {
+    attempts_max: u32,
+    backoff_ms: Option<u64>,
+    backoff_max_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Progress {
+    percent: u32,
+    message: String,
+}
+
+impl TryFrom<v1::Task> for Task {
+    type Error = Error;
+
+    fn try_from(task: v1::Task) -> Result<Self> {
+        let retry = task.retry.map(|retry| {
+            Ok::<_, Error>(Retry {
+                attempts_max: retry.attempts_max,
+                backoff_ms: millis(retry.backoff)?,
+                backoff_max_ms: millis(retry.backoff_max)?,
+            })
+        });
+        Ok(Self {
+            id: task.id,
+            namespace: task.namespace,
+            queue: task.queue,
+            kind: task.kind,
+            state: state(task.state),
+            title: task.title,
+            description: task.description,
+            labels: task.labels,
+            priority: task.priority,
+            creator: task.creator,
+            created_at: time(task.create_time)?,
+            due_at: time(task.due_time)?,
+            started_at: time(task.start_time)?,
+            finished_at: time(task.finish_time)?,
+            timeout_ms: millis(task.timeout)?,
+            retry: retry.transpose()?,
+            version: task.version,
+            run: task.run,
+            attempt: task.attempt,
+            error: Some(task.error).filter(|error| !error.is_empty()),
+            progress: task.progress.map(|progress| Progress { percent: progress.percent, message: progress.message }),
+            payload: document(&task.payload)?,
+            result: document(&task.result)?,
+        })
+    }
+}
+
+/// One page of tasks.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tasks {
+    tasks: Vec<Task>,
+    next_page_token: Option<String>,
+}
+
+impl TryFrom<v1::ListTasksResponse> for Tasks {
+    type Error = Error;
+
+    fn try_from(page: v1::ListTasksResponse) -> Result<Self> {
+        Ok(Self {
+            tasks: page.tasks.into_iter().map(Task::try_from).collect::<Result<_>>()?,
+            next_page_token: Some(page.next_page_token).filter(|token| !token.is_empty()),
+        })
+    }
+}
+
+/// A state's name; the number of one that this version does not know.
+pub(super) fn state(number: i32) -> String {
+    convert::state(number).map_or_else(|| format!("unknown_{number}"), |state| state.as_str().to_owned())
+}
+
+fn document(bytes: &Bytes) -> Result<Option<Box<RawValue>>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes.to_vec()).map_err(Error::internal)?;
+    RawValue::from_string(text).map(Some).map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_shown() {
+        let task = v1::Task {
+            id: "0190b5a0-0000-7000-8000-000000000000".into(),
+            namespace: "default".into(),
+            queue: "default".into(),
+            kind: "echo".into(),
+            state: 6,
+            create_time: Some(prost_types::Timestamp { seconds: 1_767_315_845, nanos: 250_000_000 }),
+            timeout: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+            retry: Some(v1::RetryPolicy {
+                attempts_max: 10,
+                backoff: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+                backoff_max: None,
+            }),
+            priority: 5,
+            version: 4,
+            run: 2,
+            attempt: 1,
+            error: "it broke".into(),
+            payload: r#"{"a": 1.00}"#.into(),
+            ..Default::default()
+        };
+        let shown = serde_json::to_string(&Task::try_from(task).unwrap()).unwrap();
+        assert_eq!(
+            shown,
+            r#"{"id":"0190b5a0-0000-7000-8000-000000000000","namespace":"default","queue":"default","kind":"echo","state":"dead","title":"","description":"","labels":{},"priority":5,"creator":"","created_at":"2026-01-02T01:04:05.250000Z","due_at":null,"started_at":null,"finished_at":null,"timeout_ms":3600000,"retry":{"attempts_max":10,"backoff_ms":1000,"backoff_max_ms":null},"version":4,"run":2,"attempt":1,"error":"it broke","progress":null,"payload":{"a": 1.00}}"#
+        );
+    }
+
+    #[test]
+    fn what_the_server_should_not_say_is_an_error_and_no_panic() {
+        let broken = v1::Task { payload: "{".into(), ..Default::default() };
+        assert!(Task::try_from(broken).is_err());
+        let late = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
+        assert!(Task::try_from(v1::Task { due_time: late, ..Default::default() }).is_err());
+        assert_eq!(Task::try_from(v1::Task { state: 99, ..Default::default() }).unwrap().state, "unknown_99");
+    }
+}

@@ -1,0 +1,93 @@
+//! The use cases of the tasks service, and what they share.
+
+pub mod commands;
+pub mod creates;
+pub mod finishes;
+pub mod lists;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use taskyard_bus::Bus;
+use taskyard_core::task::Namespace;
+use taskyard_postgres::GroupCommit;
+use taskyard_proto::internal::{StopRun, StopRuns};
+use taskyard_proto::v1::StopReason;
+use uuid::Uuid;
+
+use self::{
+    creates::{Creates, KnownQueues},
+    finishes::Finishes,
+};
+use crate::{
+    config::Settings,
+    metrics::TaskMetrics,
+    progress::ProgressBoard,
+    sessions::{Sessions, demand::DemandTeller},
+    store::returns::Returned,
+    wakes::Wakes,
+    watch::Watches,
+};
+
+/// The namespace of everything until there are accounts.
+pub const DEFAULT_NAMESPACE: Namespace = 1;
+/// Its name.
+pub const DEFAULT_NAMESPACE_NAME: &str = "default";
+
+/// What the parts of this process share.
+#[derive(Debug)]
+pub struct App {
+    /// This process' id, new with every start.
+    pub pod: String,
+    pub settings: Settings,
+    pub pool: PgPool,
+    pub bus: Bus,
+    pub wakes: Wakes,
+    pub creates: GroupCommit<Creates>,
+    pub finishes: GroupCommit<Finishes>,
+    pub queues: KnownQueues,
+    pub sessions: Arc<Sessions>,
+    pub demand: Arc<DemandTeller>,
+    pub progress: Arc<ProgressBoard>,
+    pub watches: Arc<Watches>,
+    pub metrics: TaskMetrics,
+}
+
+/// Times that follow from the session timeout.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings {
+    pub session_timeout: Duration,
+    pub ping_interval: Duration,
+    /// A worker that hears nothing for so long goes elsewhere.
+    pub silence_timeout: Duration,
+}
+
+impl App {
+    /// Times that follow from the session timeout.
+    pub fn timings(&self) -> Timings {
+        let session_timeout = self.settings.session_timeout();
+        Timings { session_timeout, ping_interval: session_timeout / 10, silence_timeout: session_timeout / 3 }
+    }
+
+    /// A namespace's name, for people.
+    pub fn namespace_name(&self, namespace: Namespace) -> String {
+        if namespace == DEFAULT_NAMESPACE { DEFAULT_NAMESPACE_NAME.to_owned() } else { namespace.to_string() }
+    }
+
+    /// Tells the leader of runs that went back.
+    pub fn tell_returned(&self, returned: Vec<Returned>) {
+        self.wakes.ended(returned.iter().map(|run| (run.namespace, run.queue.as_str(), run.id, run.run)));
+        self.wakes.ready(returned.into_iter().filter_map(|run| run.ready));
+    }
+
+    /// Tells a pod to stop a run of one of its workers. If it is lost, the comparison does it.
+    pub async fn tell_stop(&self, pod: &str, id: Uuid, run: i32, session: Uuid, reason: StopReason) {
+        let order = StopRun {
+            id: id.as_bytes().to_vec().into(),
+            run,
+            session: session.as_bytes().to_vec().into(),
+            reason: reason.into(),
+        };
+        self.bus.tell(self.bus.names().stop(pod), &StopRuns { runs: vec![order] }).await;
+    }
+}

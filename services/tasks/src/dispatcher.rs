@@ -1,0 +1,89 @@
+//! The dispatcher: what one tasks process alone does for all, under its term.
+//!
+//! Redis decides who may try to lead, Postgres who may write: every statement of a leader checks its term, and
+//! whatever a paused old leader does afterwards is refused.
+
+mod board;
+mod due;
+mod housekeeping;
+mod lanes;
+mod leadership;
+mod reconcile;
+mod relay;
+mod slots;
+mod starts;
+mod vitals;
+
+pub use self::leadership::run;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// Why a leader's loop ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// The process stops.
+    Stopped,
+    /// There is a newer term, or the lock is another's.
+    Fenced,
+    /// A start has an unknown outcome: take the next term and read again before anything is started.
+    Retake,
+    /// Postgres or NATS does not answer; another process may fare better.
+    LetGo(&'static str),
+}
+
+/// What the loops of one term share.
+#[derive(Debug)]
+struct Term {
+    number: i64,
+    app: Arc<App>,
+    stop: CancellationToken,
+    /// There are events to relay.
+    events: Notify,
+    /// The earliest time at which something is due, as the pods tell it.
+    due: watch::Sender<Option<DateTime<Utc>>>,
+    /// Queue settings have changed.
+    queues_changed: AtomicBool,
+    /// When the dispatch loop last went round; the lock lives from it.
+    went_round: watch::Sender<Instant>,
+}
+
+impl Term {
+    fn new(number: i64, app: Arc<App>, stop: CancellationToken) -> Self {
+        Self {
+            number,
+            app,
+            stop,
+            events: Notify::new(),
+            due: watch::Sender::new(None),
+            queues_changed: AtomicBool::new(true),
+            went_round: watch::Sender::new(Instant::now()),
+        }
+    }
+
+    fn queues_have_changed(&self) -> bool {
+        self.queues_changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Something is due at this time.
+    fn is_due_at(&self, time: DateTime<Utc>) {
+        self.due.send_if_modified(|earliest| {
+            let is_earlier = earliest.is_none_or(|earliest| time < earliest);
+            if is_earlier {
+                *earliest = Some(time);
+            }
+            is_earlier
+        });
+    }
+}

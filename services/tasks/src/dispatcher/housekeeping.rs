@@ -1,0 +1,50 @@
+//! Retention: drops whole partitions, forgets expired keys and closed sessions.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{Days, Utc};
+use tokio::time::{MissedTickBehavior, interval_at, Instant};
+
+use super::{End, Term};
+use crate::store::{partitions, retention, sessions};
+
+const INTERVAL: Duration = Duration::from_secs(600);
+/// Rows of one statement.
+const CHUNK: i64 = 5_000;
+
+/// Keeps house every ten minutes until the term ends.
+pub async fn run(term: Arc<Term>) -> End {
+    let mut tick = interval_at(Instant::now() + Duration::from_secs(30), INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = term.stop.cancelled() => return End::Stopped,
+        }
+        if let Err(error) = keep_house(&term).await {
+            tracing::warn!(%error, "housekeeping was not finished");
+        }
+    }
+}
+
+async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
+    let app = &term.app;
+    sessions::session_delete_closed(&app.pool).await?;
+    while retention::idempotency_key_delete_expired(&app.pool, CHUNK).await? == CHUNK as u64 {}
+    let settings = &app.settings;
+    let keep_from = Utc::now() - Days::new(settings.retention_days.into());
+    let keep_dead_from = Utc::now() - Days::new(settings.dead_retention_days.into());
+    for partition in partitions::partition_list(&app.pool).await? {
+        if partition.ends_at() >= keep_from || term.stop.is_cancelled() {
+            continue;
+        }
+        if retention::partition_is_pinned(&app.pool, &partition, keep_dead_from).await? {
+            while retention::partition_empty(&app.pool, &partition, CHUNK).await? == CHUNK as u64 {}
+            continue;
+        }
+        tracing::info!(partition = partition.name(), "a partition is dropped: retention has passed");
+        let mut connection = app.pool.acquire().await?;
+        partitions::partition_drop(&mut connection, &partition).await?;
+    }
+    Ok(())
+}

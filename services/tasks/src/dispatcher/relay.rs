@@ -1,0 +1,159 @@
+//! Relays committed events, in order, to the event stream.
+//!
+//! Batches are published one after the other, each with the stream's last sequence as it is expected. A new leader
+//! publishes its term first, so that whatever an old one still wants to publish no longer fits.
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message;
+use taskyard_bus::PublishedEvents;
+use taskyard_core::Position;
+use taskyard_proto::{
+    convert::{position_from_bus, position_to_bus},
+    internal::{EventBatch, EventRecord},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{End, Term};
+use crate::{
+    fault::{self, FaultPoint},
+    store::events,
+    watch,
+};
+
+/// Events of one batch.
+const BATCH_ROWS: i64 = 1_000;
+/// An empty batch in quiet times, so that readers see a gap.
+const BEACON_INTERVAL: Duration = Duration::from_secs(5);
+/// Events within this time go into one batch.
+const PAUSE: Duration = Duration::from_millis(10);
+/// While a transaction holds up the order, the database is asked this often.
+const HELD_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Relays until the term ends.
+pub async fn run(term: Arc<Term>) -> End {
+    loop {
+        let relayed = tokio::select! {
+            relayed = relay(&term) => relayed,
+            () = term.stop.cancelled() => return End::Stopped,
+        };
+        match relayed {
+            Ok(end) => return end,
+            // Dispatch does not wait for it; readers find in the database what they miss here.
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "events are not relayed"),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn relay(term: &Term) -> anyhow::Result<End> {
+    let app = &term.app;
+    let last = app.bus.last_event_batch().await?;
+    if last.batch.as_ref().is_some_and(|batch| batch.term > term.number) {
+        return Ok(End::Fenced);
+    }
+    let mut sequence = last.sequence;
+    let mut position = match last.batch.and_then(|batch| batch.last) {
+        Some(position) => position_from_bus(position),
+        None => events::event_newest(&app.pool).await?,
+    };
+    // The fence.
+    match publish(term, &mut sequence, position, position, Vec::new()).await? {
+        PublishedEvents::At(_) => {}
+        PublishedEvents::Mismatch => anyhow::bail!("the stream has moved"),
+    }
+    let mut beacon_at = Instant::now() + BEACON_INTERVAL;
+    let mut held_since = None;
+    loop {
+        let begun = Instant::now();
+        let page = events::event_list(&app.pool, position, None, BATCH_ROWS).await?;
+        fault::reach(FaultPoint::EventsRead);
+        let is_full = page.len() as i64 == BATCH_ROWS;
+        let records: Vec<EventRecord> = page.into_iter().map(watch::to_record).collect();
+        for batch in cut(records, app.bus.payload_bytes_max() / 2) {
+            let Some(end) = batch.last().and_then(|event| event.position).map(position_from_bus) else { continue };
+            let count = batch.len();
+            if publish(term, &mut sequence, position, end, batch).await? == PublishedEvents::Mismatch {
+                anyhow::bail!("the stream has moved");
+            }
+            fault::reach(FaultPoint::EventsPublished);
+            app.metrics.relayed(count);
+            position = end;
+            beacon_at = Instant::now() + BEACON_INTERVAL;
+        }
+        if is_full {
+            continue;
+        }
+        // What is committed and may not be told yet, because an older transaction is under way.
+        let is_held = events::event_count_after(&app.pool, position, 1).await? > 0;
+        note_holder(term, is_held, &mut held_since).await?;
+        tokio::time::sleep_until(begun + PAUSE).await;
+        if is_held {
+            let held_for = held_since.map_or(Duration::ZERO, |since| since.elapsed());
+            tokio::time::sleep((held_for / 8).min(HELD_INTERVAL)).await;
+        } else if timeout_at(beacon_at, term.events.notified()).await.is_ok() {
+            continue;
+        }
+        if Instant::now() >= beacon_at {
+            if publish(term, &mut sequence, position, position, Vec::new()).await? == PublishedEvents::Mismatch {
+                anyhow::bail!("the stream has moved");
+            }
+            beacon_at = Instant::now() + BEACON_INTERVAL;
+        }
+    }
+}
+
+async fn publish(
+    term: &Term, sequence: &mut u64, previous: Position, last: Position, events: Vec<EventRecord>,
+) -> anyhow::Result<PublishedEvents> {
+    let batch = EventBatch {
+        term: term.number,
+        previous: Some(position_to_bus(previous)),
+        last: Some(position_to_bus(last)),
+        events,
+    };
+    let published = term.app.bus.publish_events(*sequence, &batch).await?;
+    if let PublishedEvents::At(at) = published {
+        *sequence = at;
+    }
+    Ok(published)
+}
+
+/// Cuts events into batches of at most so many bytes.
+fn cut(records: Vec<EventRecord>, bytes_max: usize) -> Vec<Vec<EventRecord>> {
+    let mut batches = Vec::new();
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        let size = record.encoded_len() + 8;
+        if bytes + size > bytes_max && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+        bytes += size;
+        batch.push(record);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+/// Says who holds up the order, if it has been held up for a second.
+async fn note_holder(term: &Term, is_held: bool, held_since: &mut Option<Instant>) -> anyhow::Result<()> {
+    if !is_held {
+        if held_since.take().is_some() {
+            term.app.metrics.relay_lag(None);
+        }
+        return Ok(());
+    }
+    if held_since.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(1) {
+        return Ok(());
+    }
+    if let Some(holder) = events::event_holder(&term.app.pool).await? {
+        let name = format!("{} (pid {})", holder.application, holder.pid);
+        tracing::debug!(holder = name, age_s = holder.age_s, "a transaction holds up the readers of events");
+        term.app.metrics.relay_lag(Some((&name, holder.age_s)));
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Points at which a test kills or freezes this process: after every commit, publish, push and acknowledgement, and
+//! between the steps of the leader. Compiled to nothing without the feature `fault-points`, which only tests set.
+//!
+//! `TASKYARD_FAULT_FILE` names a file. As soon as it holds `abort <point>` or `freeze <point>`, the next process that
+//! reaches the point removes the file and aborts, or stops itself with SIGSTOP.
+
+/// Where a process can be killed or frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "fault-points"), allow(dead_code, reason = "the names are for tests"))]
+pub enum FaultPoint {
+    /// A group of creates is committed, nobody is answered.
+    CreateCommitted,
+    /// A wake was published.
+    WakePublished,
+    /// Free slots were published.
+    DemandPublished,
+    /// A term was taken, nothing is read.
+    TermTaken,
+    /// What runs is read, nobody is told of the new term.
+    TermRead,
+    /// Tasks are matched, nothing is written.
+    StartMatched,
+    /// A start is committed, nothing is published.
+    StartCommitted,
+    /// Started runs were published.
+    WorkPublished,
+    /// A pod took started runs in.
+    WorkTakenIn,
+    /// Payloads were read.
+    PayloadRead,
+    /// Runs were pushed to their worker's stream.
+    RunPushed,
+    /// A hello has taken the session over and has not looked at its runs.
+    HelloOpened,
+    /// A hello is complete, the worker is not welcomed.
+    HelloCommitted,
+    /// Sessions were renewed.
+    RenewalCommitted,
+    /// A group of results is committed, nobody is told.
+    FinishCommitted,
+    /// Results were acknowledged to the worker.
+    ResultAcknowledged,
+    /// Runs went back to their queue.
+    ReturnCommitted,
+    /// A goodbye has closed its session.
+    GoodbyeCommitted,
+    /// A task was canceled, nobody is told.
+    CancelCommitted,
+    /// Sessions were expired, their runs are not looked at.
+    ExpiryCommitted,
+    /// Slow runs were failed.
+    DeadlineCommitted,
+    /// Due tasks were made ready.
+    DueCommitted,
+    /// Events were read.
+    EventsRead,
+    /// Events were published.
+    EventsPublished,
+}
+
+impl FaultPoint {
+    /// All points.
+    pub const ALL: [Self; 24] = [
+        Self::CreateCommitted,
+        Self::WakePublished,
+        Self::DemandPublished,
+        Self::TermTaken,
+        Self::TermRead,
+        Self::StartMatched,
+        Self::StartCommitted,
+        Self::WorkPublished,
+        Self::WorkTakenIn,
+        Self::PayloadRead,
+        Self::RunPushed,
+        Self::HelloOpened,
+        Self::HelloCommitted,
+        Self::RenewalCommitted,
+        Self::FinishCommitted,
+        Self::ResultAcknowledged,
+        Self::ReturnCommitted,
+        Self::GoodbyeCommitted,
+        Self::CancelCommitted,
+        Self::ExpiryCommitted,
+        Self::DeadlineCommitted,
+        Self::DueCommitted,
+        Self::EventsRead,
+        Self::EventsPublished,
+    ];
+
+    /// The name, as it is written in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreateCommitted => "create-committed",
+            Self::WakePublished => "wake-published",
+            Self::DemandPublished => "demand-published",
+            Self::TermTaken => "term-taken",
+            Self::TermRead => "term-read",
+            Self::StartMatched => "start-matched",
+            Self::StartCommitted => "start-committed",
+            Self::WorkPublished => "work-published",
+            Self::WorkTakenIn => "work-taken-in",
+            Self::PayloadRead => "payload-read",
+            Self::RunPushed => "run-pushed",
+            Self::HelloOpened => "hello-opened",
+            Self::HelloCommitted => "hello-committed",
+            Self::RenewalCommitted => "renewal-committed",
+            Self::FinishCommitted => "finish-committed",
+            Self::ResultAcknowledged => "result-acknowledged",
+            Self::ReturnCommitted => "return-committed",
+            Self::GoodbyeCommitted => "goodbye-committed",
+            Self::CancelCommitted => "cancel-committed",
+            Self::ExpiryCommitted => "expiry-committed",
+            Self::DeadlineCommitted => "deadline-committed",
+            Self::DueCommitted => "due-committed",
+            Self::EventsRead => "events-read",
+            Self::EventsPublished => "events-published",
+        }
+    }
+}
+
+/// This point is reached.
+#[cfg(not(feature = "fault-points"))]
+#[inline]
+pub const fn reach(_: FaultPoint) {}
+
+/// This point is reached.
+#[cfg(feature = "fault-points")]
+pub fn reach(point: FaultPoint) {
+    let Some(file) = std::env::var_os("TASKYARD_FAULT_FILE") else { return };
+    let Ok(order) = std::fs::read_to_string(&file) else { return };
+    let Some((action, name)) = order.trim().split_once(' ') else { return };
+    // Whoever removes the file carries the order out.
+    if name != point.name() || std::fs::remove_file(&file).is_err() {
+        return;
+    }
+    eprintln!("fault point {name}: {action}");
+    if action == "abort" {
+        std::process::abort();
+    }
+    let stopped = std::process::Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
+    eprintln!("fault point {name}: went on ({stopped:?})");
+}

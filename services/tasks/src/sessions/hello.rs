@@ -1,0 +1,174 @@
+//! Hello: a worker opens its session, or resumes it from another stream.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use taskyard_core::{Error, ErrorCode, Result, limits, task::Namespace};
+use taskyard_postgres::failure;
+use taskyard_proto::v1::{Hello, Stop, StopReason, Stops, Welcome, work_response::Message};
+use uuid::Uuid;
+
+use super::{
+    Held, RunId, Session,
+    outbox::Outbox,
+    session::{Opening, Stage},
+};
+use crate::{
+    app::App,
+    fault::{self, FaultPoint},
+    store::{
+        returns::{self, Reason, Return},
+        sessions::{self, NewSession},
+    },
+};
+
+/// A hello, checked.
+#[derive(Debug)]
+struct Checked {
+    session: Uuid,
+    slots: u32,
+    bytes_max: u64,
+    held: HashSet<RunId>,
+}
+
+/// Opens the session in two statements: the first takes it over, the second looks at its runs and does nothing if yet
+/// another stream has taken it over meanwhile.
+pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Outbox) -> Result<Arc<Session>> {
+    let checked = check(&hello)?;
+    let new = NewSession {
+        id: checked.session,
+        namespace,
+        pod: app.pod.clone(),
+        name: limits::clean_message(&hello.name, 200),
+        queues: hello.queues.clone(),
+        kinds: hello.kinds.clone(),
+        slots: i32::try_from(checked.slots).unwrap_or(i32::MAX),
+    };
+    let connection = sessions::session_open(&app.pool, &new, app.settings.session_timeout())
+        .await
+        .map_err(failure::to_error)?
+        .ok_or_else(|| Error::new(ErrorCode::Forbidden, "the session belongs to another namespace"))?;
+    fault::reach(FaultPoint::HelloOpened);
+
+    // Nothing more can be started for an older connection: what runs now is all that there is.
+    let running = sessions::session_run_list(&app.pool, &[checked.session]).await.map_err(failure::to_error)?;
+    let mut held: HashMap<RunId, Held> = HashMap::new();
+    let mut not_held = Vec::new();
+    for run in running {
+        let id = (run.id, run.run);
+        if checked.held.contains(&id) {
+            let run = Held {
+                namespace: run.namespace,
+                queue: run.queue,
+                payload_bytes: u64::try_from(run.payload_bytes).unwrap_or(0),
+                attempt: run.attempt.cast_unsigned(),
+                retry: run.retry,
+                stage: Stage::Running,
+            };
+            held.insert(id, run);
+        } else {
+            not_held.push(Return {
+                namespace: run.namespace,
+                id: run.id,
+                run: run.run,
+                session: checked.session,
+                connection,
+            });
+        }
+    }
+    if !not_held.is_empty() {
+        let returned = returns::task_return_batch(&app.pool, None, Reason::NotHeld, &not_held)
+            .await
+            .map_err(failure::to_error)?;
+        fault::reach(FaultPoint::ReturnCommitted);
+        app.tell_returned(returned);
+    }
+    fault::reach(FaultPoint::HelloCommitted);
+
+    let stops: Vec<Stop> = checked
+        .held
+        .iter()
+        .filter(|run| !held.contains_key(run))
+        .map(|(id, run)| Stop {
+            task_id: id.to_string(),
+            run: run.cast_unsigned(),
+            reason: StopReason::NotYours.into(),
+        })
+        .collect();
+    for run in checked.held.iter().copied() {
+        // Its slot is free when the worker says so.
+        held.entry(run).or_insert_with(|| Held {
+            namespace,
+            queue: String::new(),
+            payload_bytes: 0,
+            attempt: 0,
+            retry: Default::default(),
+            stage: Stage::Stopping,
+        });
+    }
+    let opening = Opening {
+        id: checked.session,
+        connection,
+        namespace,
+        queues: hello.queues,
+        kinds: hello.kinds,
+        slots: checked.slots,
+        bytes_max: checked.bytes_max,
+        held,
+    };
+    let session = Arc::new(Session::new(opening, outbox));
+    let timings = app.timings();
+    session.outbox.control(Message::Welcome(Welcome {
+        connection: connection.cast_unsigned(),
+        session_timeout: Some(taskyard_proto::convert::duration_to_proto(timings.session_timeout)),
+        ping_interval: Some(taskyard_proto::convert::duration_to_proto(timings.ping_interval)),
+        silence_timeout: Some(taskyard_proto::convert::duration_to_proto(timings.silence_timeout)),
+    }));
+    if !stops.is_empty() {
+        session.outbox.control(Message::Stops(Stops { stops }));
+    }
+    app.sessions.insert(session.clone());
+    app.demand.changed(&session);
+    Ok(session)
+}
+
+fn check(hello: &Hello) -> Result<Checked> {
+    let session = Uuid::try_parse(&hello.session)
+        .ok()
+        .filter(|id| !id.is_nil())
+        .ok_or_else(|| Error::invalid("hello.session", "is not a UUID"))?;
+    if hello.kinds.is_empty() {
+        return Err(Error::invalid("hello.kinds", "is empty; name the kinds of task that the worker can run"));
+    }
+    for (field, names) in [("hello.queues", &hello.queues), ("hello.kinds", &hello.kinds)] {
+        if names.len() > limits::WORKER_NAMES_MAX {
+            let message = format!("are {}; at most {} are allowed", names.len(), limits::WORKER_NAMES_MAX);
+            return Err(Error::invalid(field, message));
+        }
+        for name in names {
+            limits::check_name(field, name)?;
+        }
+    }
+    if hello.kinds.iter().any(|kind| kind == limits::KIND_MANUAL) {
+        return Err(Error::invalid("hello.kinds", "`manual` tasks are for people and never dispatched"));
+    }
+    if hello.slots > limits::SLOTS_MAX {
+        let message = format!("is {}; at most {} is allowed", hello.slots, limits::SLOTS_MAX);
+        return Err(Error::invalid("hello.slots", message));
+    }
+    if hello.held.len() > limits::SLOTS_MAX as usize {
+        return Err(Error::invalid("hello.held", format!("lists more than {} runs", limits::SLOTS_MAX)));
+    }
+    let held = hello.held.iter().map(|run| {
+        let id = taskyard_core::id::parse_task_id("hello.held.task_id", &run.task_id)?;
+        Ok((id, run.run.cast_signed()))
+    });
+    Ok(Checked {
+        session,
+        slots: hello.slots,
+        bytes_max: if hello.bytes == 0 { limits::WORKER_BYTES_DEFAULT } else { hello.bytes },
+        held: held.collect::<Result<_>>()?,
+    })
+}

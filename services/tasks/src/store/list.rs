@@ -1,0 +1,271 @@
+//! Lists of tasks: at any history size, every page goes by an index and reads a bounded number of rows.
+//!
+//! Each list walks one index in the order of the list (its *candidates*) and joins the rest. Filters that the index
+//! does not cover are applied to at most [`SCAN_MAX`] candidates a page; a page may therefore be short although more
+//! follow.
+//!
+//! | order | filter | index |
+//! |---|---|---|
+//! | created | states | `active_state`, `finished_state` |
+//! | created | queue | `documents_queue` |
+//! | created | kind | `documents_kind` |
+//! | created | none | primary key of `documents` |
+//! | finished | any | `finished_at` |
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow};
+use taskyard_core::{
+    TaskState, id,
+    task::{Filter, Namespace, Order, Task},
+};
+use uuid::Uuid;
+
+/// Candidates that one page looks at.
+const SCAN_MAX: i64 = 5_000;
+
+/// A place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub id: Uuid,
+    /// For the orders by finish time.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// One page.
+#[derive(Debug)]
+pub struct Page {
+    pub tasks: Vec<Task>,
+    /// Where to go on; none at the end.
+    pub next: Option<Cursor>,
+}
+
+/// Lists tasks without payload and result.
+pub async fn task_list(
+    pool: &PgPool, namespace: Namespace, filter: &Filter, order: Order, after: Option<Cursor>, page_size: u32,
+) -> Result<Page, sqlx::Error> {
+    let page_size = i64::from(page_size);
+    let mut query = List { namespace, filter, order, after, query: QueryBuilder::new("with candidate as materialized (") };
+    let scan = if query.has_residual_filter() { SCAN_MAX } else { page_size + 1 };
+    query.candidates(scan);
+    query.push_page(page_size);
+    let mut query = query.query;
+    let rows = query.build().fetch_all(pool).await?;
+    read_page(&rows, namespace, order, page_size, scan)
+}
+
+struct List<'a> {
+    namespace: Namespace,
+    filter: &'a Filter,
+    order: Order,
+    after: Option<Cursor>,
+    query: QueryBuilder<Postgres>,
+}
+
+impl List<'_> {
+    const fn by_finish(&self) -> bool {
+        matches!(self.order, Order::FinishedAsc | Order::FinishedDesc)
+    }
+
+    const fn direction(&self) -> &'static str {
+        if matches!(self.order, Order::CreatedAsc | Order::FinishedAsc) { "asc" } else { "desc" }
+    }
+
+    const fn comparison(&self) -> &'static str {
+        if matches!(self.order, Order::CreatedAsc | Order::FinishedAsc) { ">" } else { "<" }
+    }
+
+    /// Whether something is filtered that the walked index does not hold.
+    fn has_residual_filter(&self) -> bool {
+        let filter = self.filter;
+        let finish_range = filter.finished_after.is_some() || filter.finished_before.is_some();
+        if self.by_finish() {
+            !filter.states.is_empty() || filter.queue.is_some() || filter.kind.is_some()
+        } else if filter.states.is_empty() {
+            finish_range || (filter.queue.is_some() && filter.kind.is_some())
+        } else {
+            finish_range || filter.queue.is_some() || filter.kind.is_some()
+        }
+    }
+
+    fn candidates(&mut self, scan: i64) {
+        if self.by_finish() {
+            self.query.push("select id, finished_at from tasks.finished");
+            self.push_id_range();
+            if let Some(after) = self.filter.finished_after {
+                self.query.push(" and finished_at >= ").push_bind(after);
+            }
+            if let Some(before) = self.filter.finished_before {
+                self.query.push(" and finished_at < ").push_bind(before);
+            }
+            let direction = self.direction();
+            let order = format!(" order by namespace {direction}, finished_at {direction}, id {direction} limit ");
+            self.query.push(order).push_bind(scan);
+        } else if self.filter.states.is_empty() {
+            self.query.push("select id, null::timestamptz as finished_at from tasks.documents");
+            self.push_id_range();
+            let mut order = String::from(" order by namespace ");
+            order.push_str(self.direction());
+            if let Some(queue) = &self.filter.queue {
+                self.query.push(" and queue = ").push_bind(queue.clone());
+                order.push_str(&format!(", queue {}", self.direction()));
+            } else if let Some(kind) = &self.filter.kind {
+                self.query.push(" and kind = ").push_bind(kind.clone());
+                order.push_str(&format!(", kind {}", self.direction()));
+            }
+            order.push_str(&format!(", id {} limit ", self.direction()));
+            self.query.push(order).push_bind(scan);
+        } else {
+            self.query.push("select id, null::timestamptz as finished_at from (");
+            let states = self.filter.states.clone();
+            for (index, state) in states.into_iter().enumerate() {
+                self.query.push(if index == 0 { "(select id from " } else { " union all (select id from " });
+                self.query.push(if state.is_finished() { "tasks.finished" } else { "tasks.active" });
+                self.push_id_range();
+                self.query.push(" and state = ").push_bind(state as i16);
+                let direction = self.direction();
+                let order = format!(" order by namespace {direction}, state {direction}, id {direction} limit ");
+                self.query.push(order).push_bind(scan).push(")");
+            }
+            let order = format!(") part order by id {} limit ", self.direction());
+            self.query.push(order).push_bind(scan);
+        }
+        self.query.push(")");
+    }
+
+    /// `where` namespace, the range of ids that the times of creation give, and what lies behind the cursor.
+    fn push_id_range(&mut self) {
+        self.query.push(" where namespace = ").push_bind(self.namespace);
+        if let Some(after) = self.filter.created_after {
+            self.query.push(" and id >= ").push_bind(id::lower_bound(after));
+        }
+        if let Some(before) = self.filter.created_before {
+            self.query.push(" and id < ").push_bind(id::lower_bound(before));
+        }
+        let Some(cursor) = self.after else { return };
+        if let (true, Some(finished_at)) = (self.by_finish(), cursor.finished_at) {
+            self.query.push(format!(" and (finished_at, id) {} (", self.comparison()));
+            self.query.push_bind(finished_at).push(", ").push_bind(cursor.id).push(")");
+        } else {
+            self.query.push(format!(" and id {} ", self.comparison())).push_bind(cursor.id);
+        }
+    }
+
+    fn push_page(&mut self, page_size: i64) {
+        let direction = self.direction();
+        let order = if self.by_finish() {
+            format!("c.finished_at {direction}, c.id {direction}")
+        } else {
+            format!("c.id {direction}")
+        };
+        self.query.push(format!(
+            ", numbered as materialized (
+                select c.*, row_number() over (order by {order}) as number from candidate c
+            ), page as (
+                select
+                    n.number, n.id, d.queue, d.kind, d.title, d.description, d.labels::text as labels, d.creator,
+                    d.created_at, d.timeout_ms, d.backoff_ms, d.backoff_max_ms, d.attempts_max,
+                    coalesce(a.state, f.state) as state, coalesce(a.priority, f.priority) as priority,
+                    coalesce(a.due_at, f.due_at) as due_at, coalesce(a.started_at, f.started_at) as started_at,
+                    f.finished_at, coalesce(a.version, f.version) as version, coalesce(a.run, f.run) as run,
+                    coalesce(a.attempt, f.attempt) as attempt, coalesce(a.error, f.error) as error
+                from numbered n
+                cross join lateral (
+                    select * from tasks.documents d where d.id = n.id and not d.is_deleted and d.namespace = "
+        ));
+        self.query.push_bind(self.namespace).push(" offset 0) d left join lateral (select * from tasks.active a ");
+        self.query.push("where a.id = n.id and a.namespace = ").push_bind(self.namespace);
+        self.query.push(" offset 0) a on true left join lateral (select * from tasks.finished f where f.id = n.id ");
+        self.query.push("and f.namespace = ").push_bind(self.namespace).push(" offset 0) f on true where true");
+        let filter = self.filter;
+        if !filter.states.is_empty() {
+            let states: Vec<i16> = filter.states.iter().map(|state| *state as i16).collect();
+            self.query.push(" and coalesce(a.state, f.state) = any (").push_bind(states).push(")");
+        } else {
+            self.query.push(" and coalesce(a.state, f.state) is not null");
+        }
+        if let Some(queue) = &filter.queue {
+            self.query.push(" and d.queue = ").push_bind(queue.clone());
+        }
+        if let Some(kind) = &filter.kind {
+            self.query.push(" and d.kind = ").push_bind(kind.clone());
+        }
+        if let Some(after) = filter.finished_after {
+            self.query.push(" and f.finished_at >= ").push_bind(after);
+        }
+        if let Some(before) = filter.finished_before {
+            self.query.push(" and f.finished_at < ").push_bind(before);
+        }
+        self.query.push(" order by n.number limit ").push_bind(page_size + 1);
+        self.query.push(
+            "), scanned as (
+                select count(*) as count, (array_agg(id order by number desc))[1] as last_id,
+                    (array_agg(finished_at order by number desc))[1] as last_finished_at
+                from numbered
+            )
+            select s.count as scanned, s.last_id, s.last_finished_at, p.*
+            from scanned s left join page p on true order by p.number",
+        );
+    }
+}
+
+fn read_page(
+    rows: &[PgRow], namespace: Namespace, order: Order, page_size: i64, scan: i64,
+) -> Result<Page, sqlx::Error> {
+    let mut tasks = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get::<Option<i64>, _>("number")?.is_some() {
+            tasks.push(read_task(row, namespace)?);
+        }
+    }
+    let size = usize::try_from(page_size).unwrap_or(usize::MAX);
+    let next = if tasks.len() > size {
+        tasks.truncate(size);
+        tasks.last().map(|task| Cursor { id: task.id, finished_at: task.finished_at })
+    } else {
+        // All candidates were looked at: more may follow only if there were as many as could be.
+        let first = rows.first();
+        let scanned: i64 = first.map_or(Ok(0), |row| row.try_get("scanned"))?;
+        match first {
+            Some(row) if scanned >= scan => Some(Cursor {
+                id: row.try_get("last_id")?,
+                finished_at: row.try_get("last_finished_at")?,
+            }),
+            _ => None,
+        }
+    };
+    let by_finish = matches!(order, Order::FinishedAsc | Order::FinishedDesc);
+    Ok(Page { tasks, next: next.map(|cursor| Cursor { finished_at: cursor.finished_at.filter(|_| by_finish), ..cursor }) })
+}
+
+fn read_task(row: &PgRow, namespace: Namespace) -> Result<Task, sqlx::Error> {
+    let labels: String = row.try_get("labels")?;
+    let state: TaskState = super::state(row.try_get("state")?)?;
+    Ok(Task {
+        id: row.try_get("id")?,
+        namespace,
+        queue: row.try_get("queue")?,
+        kind: row.try_get("kind")?,
+        state,
+        title: row.try_get("title")?,
+        description: row.try_get("description")?,
+        labels: super::labels_from_json(Some(&labels)),
+        priority: u8::try_from(row.try_get::<i16, _>("priority")?).unwrap_or(0),
+        creator: row.try_get("creator")?,
+        created_at: row.try_get("created_at")?,
+        due_at: row.try_get("due_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        timeout: super::duration(row.try_get("timeout_ms")?),
+        retry: super::retry_policy(
+            row.try_get("attempts_max")?,
+            row.try_get("backoff_ms")?,
+            row.try_get("backoff_max_ms")?,
+        ),
+        version: row.try_get::<i32, _>("version")?.cast_unsigned(),
+        run: row.try_get::<i32, _>("run")?.cast_unsigned(),
+        attempt: row.try_get::<i16, _>("attempt")?.cast_unsigned(),
+        error: row.try_get("error")?,
+        payload: Vec::new(),
+        result: Vec::new(),
+    })
+}

@@ -1,0 +1,127 @@
+//! Partitions of documents, finished rows and events: one a week, made two weeks ahead by any pod, dropped whole by
+//! the leader once retention has passed.
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use taskyard_core::id;
+
+/// Weeks behind and ahead that have partitions: a task's id may lie 7 days back and 5 minutes ahead.
+const WEEKS_BEHIND: u64 = 2;
+const WEEKS_AHEAD: u64 = 2;
+
+/// A partitioned table and what it is partitioned by.
+const TABLES: [(&str, Key); 3] = [("documents", Key::Id), ("finished", Key::Id), ("events", Key::Time)];
+
+#[derive(Clone, Copy)]
+enum Key {
+    /// A UUIDv7: its time decides.
+    Id,
+    Time,
+}
+
+/// Makes the partitions that are missing around now.
+pub async fn partition_ensure(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let this_week = week_of(Utc::now());
+    for week in (0..WEEKS_BEHIND + 1 + WEEKS_AHEAD).map(|n| this_week + Days::new(7 * n) - Days::new(7 * WEEKS_BEHIND)) {
+        for (table, key) in TABLES {
+            let name = partition_name(table, week);
+            if !partition_exists(connection, &name).await? {
+                partition_make(connection, table, key, week).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn partition_exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select to_regclass($1) is not null").bind(name).fetch_one(connection).await
+}
+
+/// Created, then attached: so readers and writers of the table go on. One process at a time.
+async fn partition_make(
+    connection: &mut PgConnection, table: &str, key: Key, week: NaiveDate,
+) -> Result<(), sqlx::Error> {
+    let name = partition_name(table, week);
+    let (from, to) = bounds(key, week);
+    let mut transaction = connection.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtext('tasks.partitions'))").execute(&mut *transaction).await?;
+    if !partition_exists(&mut transaction, &name).await? {
+        let create = format!("create table {name} (like tasks.{table} including defaults)");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await?;
+        let attach = format!("alter table tasks.{table} attach partition {name} for values from ('{from}') to ('{to}')");
+        sqlx::query(AssertSqlSafe(attach)).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+fn week_of(time: DateTime<Utc>) -> NaiveDate {
+    let date = time.date_naive();
+    date - Days::new(u64::from(date.weekday().num_days_from_monday()))
+}
+
+fn partition_name(table: &str, week: NaiveDate) -> String {
+    format!("tasks.{table}_{}", week.format("%Y_%m_%d"))
+}
+
+fn bounds(key: Key, week: NaiveDate) -> (String, String) {
+    let from = week.and_time(chrono::NaiveTime::MIN).and_utc();
+    let to = from + TimeDelta::days(7);
+    match key {
+        Key::Id => (id::lower_bound(from).to_string(), id::lower_bound(to).to_string()),
+        Key::Time => (from.to_rfc3339(), to.to_rfc3339()),
+    }
+}
+
+/// A partition that is there.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pub table: &'static str,
+    /// The first day.
+    pub week: NaiveDate,
+}
+
+impl Partition {
+    /// The name, with schema.
+    pub fn name(&self) -> String {
+        partition_name(self.table, self.week)
+    }
+
+    /// When its first row was made, at the earliest.
+    pub fn starts_at(&self) -> DateTime<Utc> {
+        self.week.and_time(chrono::NaiveTime::MIN).and_utc()
+    }
+
+    /// When its last row was made, at the latest.
+    pub fn ends_at(&self) -> DateTime<Utc> {
+        self.week.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::days(7)
+    }
+}
+
+/// All partitions, oldest first.
+pub async fn partition_list(pool: &PgPool) -> Result<Vec<Partition>, sqlx::Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid \
+         join pg_class p on p.oid = i.inhparent join pg_namespace n on n.oid = p.relnamespace \
+         where n.nspname = 'tasks' and p.relkind = 'p' order by 1",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(names
+        .iter()
+        .filter_map(|name| {
+            TABLES.iter().find_map(|(table, _)| {
+                let week = name.strip_prefix(table)?.strip_prefix('_')?;
+                Some(Partition { table, week: NaiveDate::parse_from_str(week, "%Y_%m_%d").ok()? })
+            })
+        })
+        .collect())
+}
+
+/// Detaches and drops a partition without holding up readers or writers.
+pub async fn partition_drop(connection: &mut PgConnection, partition: &Partition) -> Result<(), sqlx::Error> {
+    let name = partition.name();
+    let detach = format!("alter table tasks.{} detach partition {name} concurrently", partition.table);
+    sqlx::query(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+    sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *connection).await?;
+    Ok(())
+}

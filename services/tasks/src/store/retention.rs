@@ -1,0 +1,67 @@
+//! What is forgotten after its time.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, PgPool};
+use taskyard_core::id;
+
+use super::partitions::Partition;
+
+/// Forgets idempotency keys past their time, some at a time.
+pub async fn idempotency_key_delete_expired(pool: &PgPool, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        with expired as materialized (
+            select namespace, key from tasks.idempotency_keys where expires_at < now() order by expires_at limit $1
+        )
+        delete from tasks.idempotency_keys k using expired e where k.namespace = e.namespace and k.key = e.key
+        "#,
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Whether something keeps a partition: a task of its week that is active, or dead and still to be kept.
+pub async fn partition_is_pinned(
+    pool: &PgPool, partition: &Partition, keep_dead_from: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    if partition.table == "events" {
+        return Ok(false);
+    }
+    let from = id::lower_bound(partition.starts_at());
+    let to = id::lower_bound(partition.ends_at());
+    sqlx::query_scalar!(
+        r#"
+        select (
+            exists (select from tasks.active where id >= $1 and id < $2)
+            or exists (
+                select from tasks.finished where id >= $1 and id < $2 and state = 6 and finished_at >= $3
+            )
+        ) as "is_pinned!"
+        "#,
+        from,
+        to,
+        keep_dead_from,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Empties a partition that something keeps, some rows at a time, of all that need not be kept.
+pub async fn partition_empty(pool: &PgPool, partition: &Partition, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let keep = match partition.table {
+        // A finished row is let go with its document, so that no list shows half a task.
+        "documents" => "not exists (select from tasks.active a where a.namespace = p.namespace and a.id = p.id) \
+             and not exists (select from tasks.finished f where f.namespace = p.namespace and f.id = p.id)",
+        "finished" => "p.state <> 6",
+        _ => return Ok(0),
+    };
+    let name = partition.name();
+    let sql = format!(
+        "with old as materialized (select namespace, id from {name} p where {keep} limit $1) \
+         delete from {name} p using old o where p.namespace = o.namespace and p.id = o.id"
+    );
+    let done = sqlx::query(AssertSqlSafe(sql)).bind(rows_max).execute(pool).await?;
+    Ok(done.rows_affected())
+}
