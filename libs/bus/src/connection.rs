@@ -53,7 +53,14 @@ impl Bus {
             .split(',')
             .map(|url| url.trim().parse::<async_nats::ServerAddr>())
             .collect::<Result<Vec<_>, _>>()?;
-        let client = ConnectOptions::new()
+        // The client would not take them from the URL by itself.
+        let credentials = servers.iter().find_map(|server| Some((server.username()?, server.password())));
+        let connect = match credentials {
+            Some((user, Some(password))) => ConnectOptions::with_user_and_password(user.into(), password.into()),
+            Some((token, None)) => ConnectOptions::with_token(token.into()),
+            None => ConnectOptions::new(),
+        };
+        let client = connect
             .name(&options.client_name)
             .retry_on_initial_connect()
             .connection_timeout(Duration::from_secs(3))
@@ -106,7 +113,10 @@ impl Bus {
     ///
     /// # Errors
     /// If the client is closed.
-    pub async fn listen<M: Message + Default>(&self, subject: String) -> anyhow::Result<impl Stream<Item = M> + Unpin + use<M>> {
+    pub async fn listen<M: Message + Default>(
+        &self,
+        subject: String,
+    ) -> anyhow::Result<impl Stream<Item = M> + Unpin + use<M>> {
         let messages = self.client.subscribe(subject).await?;
         Ok(messages.filter_map(|message| {
             let decoded = M::decode(message.payload)

@@ -58,10 +58,9 @@ impl Bus {
     pub async fn last_event_batch(&self) -> anyhow::Result<LastBatch> {
         let stream = self.jetstream.get_stream(self.names().events_stream()).await?;
         match stream.get_last_raw_message_by_subject(&self.names().events()).await {
-            Ok(message) => Ok(LastBatch {
-                sequence: message.sequence,
-                batch: Some(EventBatch::decode(message.payload)?),
-            }),
+            Ok(message) => {
+                Ok(LastBatch { sequence: message.sequence, batch: Some(EventBatch::decode(message.payload)?) })
+            }
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
                 Ok(LastBatch { sequence: stream.cached_info().state.last_sequence, batch: None })
             }

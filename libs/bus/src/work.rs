@@ -16,7 +16,9 @@ impl Bus {
     /// # Errors
     /// If the message cannot be sent.
     pub async fn publish_work(
-        &self, pod: &str, work: &Work,
+        &self,
+        pod: &str,
+        work: &Work,
     ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
         let acknowledged = self.jetstream.publish(self.names().work(pod), work.encode_to_vec().into()).await?;
         Ok(async move {

@@ -40,6 +40,7 @@ mod outgoing;
 mod progress;
 mod run_name;
 mod serving;
+pub mod testing;
 
 use self::{config::Config, serving::Serving};
 pub use self::{

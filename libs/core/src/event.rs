@@ -95,7 +95,8 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = |part: &str| part.parse::<i64>().ok().filter(|number| *number >= 0).ok_or(NotAPosition);
         let mut parts = text.split('.');
-        let (Some(epoch), Some(xact), Some(seq), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(epoch), Some(xact), Some(seq), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(NotAPosition);
         };
         let epoch = i32::try_from(number(epoch)?).map_err(|_| NotAPosition)?;

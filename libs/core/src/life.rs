@@ -224,9 +224,14 @@ mod tests {
 
     #[test]
     fn only_the_newest_run_may_report() {
-        let running = [Command::Create { delayed: false }, Command::Start, Command::Return { run: 1, counted: false }, Command::Start]
-            .into_iter()
-            .fold(Life::new(false, 3), |life, command| life.apply(command).expect("allowed").life);
+        let running = [
+            Command::Create { delayed: false },
+            Command::Start,
+            Command::Return { run: 1, counted: false },
+            Command::Start,
+        ]
+        .into_iter()
+        .fold(Life::new(false, 3), |life, command| life.apply(command).expect("allowed").life);
         assert_eq!(running.run, 2);
         assert!(running.apply(Command::Complete { run: 1 }).is_none());
         assert!(running.apply(Command::Complete { run: 2 }).is_some());

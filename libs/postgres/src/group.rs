@@ -47,7 +47,8 @@ pub trait Group: Send + Sync + 'static {
     /// Applies the items in one statement and answers each, in order. It may be called again with items that have
     /// taken effect already, and must then answer as it did the first time.
     fn apply(
-        &self, items: &[&Self::Item],
+        &self,
+        items: &[&Self::Item],
     ) -> impl Future<Output = Result<Vec<Verdict<Self::Answer>>, sqlx::Error>> + Send;
 }
 
@@ -77,12 +78,7 @@ pub struct GroupOptions {
 
 impl Default for GroupOptions {
     fn default() -> Self {
-        Self {
-            rows_max: 1_000,
-            bytes_max: 4 * 1_048_576,
-            waiting_rows_max: 50_000,
-            patience: Duration::from_secs(20),
-        }
+        Self { rows_max: 1_000, bytes_max: 4 * 1_048_576, waiting_rows_max: 50_000, patience: Duration::from_secs(20) }
     }
 }
 
@@ -217,7 +213,8 @@ impl<G: Group> Writer<G> {
                     continue;
                 }
                 let weight = G::bytes(item);
-                if !places.is_empty() && (places.len() >= self.options.rows_max || bytes + weight > self.options.bytes_max)
+                if !places.is_empty()
+                    && (places.len() >= self.options.rows_max || bytes + weight > self.options.bytes_max)
                 {
                     return places;
                 }

@@ -15,8 +15,7 @@ const LOCK_TIMEOUT: &str = "10s";
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs on every new connection before its first use.
-pub type OnConnect =
-    fn(&mut PgConnection) -> Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + '_>>;
+pub type OnConnect = fn(&mut PgConnection) -> Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + '_>>;
 
 /// How to connect.
 ///

@@ -7,7 +7,7 @@ pub mod status;
 
 /// The public API, version 1.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
-#[allow(rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links)]
+#[allow(rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links, rustdoc::invalid_rust_codeblocks)]
 pub mod v1 {
     tonic::include_proto!("taskyard.v1");
 }

@@ -81,8 +81,7 @@ impl Lock {
     /// If Redis cannot be reached.
     pub async fn acquire(&self) -> Result<bool, fred::error::Error> {
         let expiry = Some(Expiration::PX(self.life_ms));
-        let set: Option<String> =
-            self.client.set(&self.key, &self.holder, expiry, Some(SetOptions::NX), false).await?;
+        let set: Option<String> = self.client.set(&self.key, &self.holder, expiry, Some(SetOptions::NX), false).await?;
         Ok(set.is_some())
     }
 

@@ -14,7 +14,7 @@
 mod detect;
 mod stall;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{
@@ -95,11 +95,10 @@ pub async fn serve(listener: TcpListener, router: Router, options: Options, shut
             tracing::warn!(%client, "too many connections; this one is closed");
             continue;
         };
-        let router = router.clone().layer(axum::Extension(ConnectInfo(client)));
-        let (shutdown, cut) = (shutdown.clone(), cut.clone());
+        let (router, shutdown, cut) = (router.clone(), shutdown.clone(), cut.clone());
         connections.spawn(async move {
             let ended = tokio::select! {
-                ended = serve_connection(stream, router, options, &shutdown) => ended,
+                ended = serve_connection(stream, client, router, options, &shutdown) => ended,
                 () = cut.cancelled() => Ok(()),
             };
             if let Err(error) = ended {
@@ -121,6 +120,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve_connection(
     stream: TcpStream,
+    client: SocketAddr,
     router: Router,
     options: Options,
     shutdown: &CancellationToken,
@@ -133,7 +133,10 @@ async fn serve_connection(
         () = sleep_until(deadline) => return Err("the client said nothing".into()),
         () = shutdown.cancelled() => return Ok(()),
     };
-    let service = service_fn(move |request: http::Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(client));
+        router.clone().oneshot(request.map(Body::new))
+    });
     let io = TokioIo::new(WriteTimeout::new(stream, options.write_timeout));
     if http2 {
         let connection = http2::Builder::new(TokioExecutor::new())

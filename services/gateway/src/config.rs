@@ -31,8 +31,7 @@ pub struct GatewayArgs {
         value_name = "URL"
     )]
     pub tasks_urls: Vec<String>,
-    /// Names by which clients may call this server; `*` for any [default: any; on loopback localhost, 127.0.0.1 and
-    /// [::1]]
+    /// Names by which clients may call this server, `*` for any; if not given: on loopback its usual names, else any
     #[arg(long = "host", env = "TASKYARD_GATEWAY_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub hosts: Vec<String>,
 }

@@ -11,14 +11,19 @@ use taskyard_runtime::{
 /// Flags and environment variables of the tasks service.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
+    /// The database.
     #[command(flatten)]
     pub postgres: PostgresArgs,
+    /// The lock's server.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// The server of streams and wakes.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// What callers must show.
     #[command(flatten)]
     pub token: TokenArgs,
+    /// The rest.
     #[command(flatten)]
     pub settings: Settings,
 }
@@ -27,7 +32,12 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// Where gRPC is served
-    #[arg(long = "tasks-listen", env = "TASKYARD_TASKS_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    #[arg(
+        long = "tasks-listen",
+        env = "TASKYARD_TASKS_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
 
     /// What all names in NATS and Redis begin with; one for each installation that shares them
@@ -55,17 +65,27 @@ pub struct Settings {
     pub events_stream_mb: u32,
 
     /// How long a stop may take, in seconds
-    #[arg(long = "tasks-grace-period-s", env = "TASKYARD_TASKS_GRACE_PERIOD_S", default_value_t = 20, value_name = "SECONDS")]
+    #[arg(
+        long = "tasks-grace-period-s",
+        env = "TASKYARD_TASKS_GRACE_PERIOD_S",
+        default_value_t = 20,
+        value_name = "SECONDS"
+    )]
     pub grace_period_s: u64,
 }
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Checked {
+    /// The database.
     pub postgres: Postgres,
+    /// The lock's server.
     pub redis_url: Secret,
+    /// The server of streams and wakes.
     pub nats_url: Secret,
+    /// What callers must show.
     pub token: SharedToken,
+    /// The rest.
     pub settings: Settings,
 }
 
@@ -96,7 +116,9 @@ impl Settings {
     fn check(&self, token: &SharedToken, problems: &mut Problems) {
         problems.take(guard_listen(self.listen, token));
         let is_name = |text: &str| {
-            !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            !text.is_empty()
+                && text.len() <= 32
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         };
         if !is_name(&self.prefix) {
             problems.add("TASKYARD_PREFIX must have 1 to 32 lower-case letters, digits or `_`");

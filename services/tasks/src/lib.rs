@@ -71,7 +71,11 @@ pub async fn advance_epoch(database_url: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If the schema is older than this binary needs, or a part that it cannot do without fails.
 pub async fn run(
-    config: Checked, listener: TcpListener, health: Health, metrics: Metrics, shutdown: CancellationToken,
+    config: Checked,
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     health.ready("tasks: postgres", false);
     health.ready("tasks: nats", false);
@@ -137,10 +141,13 @@ pub async fn run(
     };
     loops.critical("tasks: creates", until_last(Box::pin(write_creates)));
     loops.critical("tasks: finishes", until_last(Box::pin(write_finishes)));
-    loops.critical("tasks: wakes", until_last(Box::pin(async move {
-        // It ends with the service.
-        let _ = publish_wakes.await;
-    })));
+    loops.critical(
+        "tasks: wakes",
+        until_last(Box::pin(async move {
+            // It ends with the service.
+            let _ = publish_wakes.await;
+        })),
+    );
     loops.critical("tasks: work", intake::take_in(app.clone(), last_stop.clone()));
     loops.critical("tasks: demand", app.demand.clone().run(bus.clone(), pod, app.sessions.clone(), last_stop.clone()));
     loops.critical("tasks: renewals", upkeep::renew(app.clone(), last_stop.clone()));
@@ -173,7 +180,12 @@ pub async fn run(
 }
 
 async fn serve(
-    config: Checked, app: Arc<App>, listener: TcpListener, health: Health, metrics: Metrics, stop: CancellationToken,
+    config: Checked,
+    app: Arc<App>,
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let api = grpc::Api::new(app.clone(), stop.clone());
     let reflection = tonic_reflection::server::Builder::configure()

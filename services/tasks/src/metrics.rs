@@ -86,7 +86,11 @@ impl TaskMetrics {
             registry.register("worker_sessions", "Workers whose streams end here", families.sessions.clone());
             registry.register("leader", "1 if this process leads", families.leader.clone());
             registry.register("leader_term", "The term in which this process leads", families.term.clone());
-            registry.register("start_duration_seconds", "How long one start statement took", families.start_seconds.clone());
+            registry.register(
+                "start_duration_seconds",
+                "How long one start statement took",
+                families.start_seconds.clone(),
+            );
             registry.register("start_size", "Tasks of one start statement", families.start_size.clone());
             registry.register(
                 "events_lag_seconds",

@@ -1,7 +1,10 @@
 //! What this pod tells the leader of: tasks that became ready, runs that ended, that there are events. Many are put
 //! into one message; one that is lost costs the few seconds until the leader's slow poll.
 
-use std::{collections::HashSet, sync::{Arc, PoisonError, RwLock}};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use chrono::{DateTime, Utc};
 use taskyard_bus::Bus;

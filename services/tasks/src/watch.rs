@@ -13,10 +13,7 @@ use std::{
 };
 
 use taskyard_bus::{Bus, EventLog};
-use taskyard_core::{
-    Error, ErrorCode, EventType, Position, Result, TaskState, limits,
-    task::Namespace,
-};
+use taskyard_core::{Error, ErrorCode, EventType, Position, Result, TaskState, limits, task::Namespace};
 use taskyard_postgres::failure;
 use taskyard_proto::{
     convert::{event_type_to_proto, optional_state_to_proto, position_from_bus, timestamp_to_proto},
@@ -139,7 +136,9 @@ type Sender = mpsc::Sender<Result<WatchTasksResponse>>;
 /// # Errors
 /// If there are too many, or the database cannot be reached.
 pub async fn open(
-    app: Arc<App>, wanted: Wanted, stop: CancellationToken,
+    app: Arc<App>,
+    wanted: Wanted,
+    stop: CancellationToken,
 ) -> Result<mpsc::Receiver<Result<WatchTasksResponse>>> {
     let seat = app.watches.sit()?;
     let heard = app.watches.batches.subscribe();
@@ -205,7 +204,8 @@ struct Gone;
 
 impl Watch {
     async fn run(
-        mut self, mut heard: broadcast::Receiver<Arc<EventBatch>>,
+        mut self,
+        mut heard: broadcast::Receiver<Arc<EventBatch>>,
         mut progress: Option<broadcast::Receiver<Arc<taskyard_proto::internal::RunProgress>>>,
     ) {
         let mut look = interval(LOOK_INTERVAL);
@@ -278,21 +278,15 @@ impl Watch {
         }
     }
 
-    async fn tell_progress(
-        &self, report: &taskyard_proto::internal::RunProgress,
-    ) -> std::result::Result<(), Gone> {
+    async fn tell_progress(&self, report: &taskyard_proto::internal::RunProgress) -> std::result::Result<(), Gone> {
         let Ok(id) = Uuid::from_slice(&report.id) else { return Ok(()) };
-        let is_wanted =
-            report.namespace == self.wanted.namespace && self.wanted.task.is_none_or(|wanted| wanted == id);
+        let is_wanted = report.namespace == self.wanted.namespace && self.wanted.task.is_none_or(|wanted| wanted == id);
         if !is_wanted {
             return Ok(());
         }
         let progress = v1::Progress { percent: report.percent, message: report.message.clone() };
-        let message = v1::TaskProgress {
-            task_id: id.to_string(),
-            run: report.run.cast_unsigned(),
-            progress: Some(progress),
-        };
+        let message =
+            v1::TaskProgress { task_id: id.to_string(), run: report.run.cast_unsigned(), progress: Some(progress) };
         self.send(Message::Progress(message)).await
     }
 

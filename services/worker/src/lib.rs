@@ -1,1 +1,36 @@
-//! Placeholder.
+//! Workers of ours: the one that runs the built-in kinds of task, and `taskyard work`, which makes any program one.
+//!
+//! Both are ordinary workers over the public protocol, through `taskyard-client`, and know nothing that anybody's own
+//! worker could not know. Never in here: a database, NATS, or a right that other workers do not have.
+
+pub mod command;
+mod config;
+mod kinds;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use taskyard_client::{Pods, Token, worker::Worker};
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+use kinds::BuiltIn;
+
+/// Runs the built-in kinds of task until `shutdown`.
+///
+/// # Errors
+/// If the configuration is wrong, or the pods refuse this worker.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let checked = config.check()?;
+    let handler = BuiltIn::new(checked.allow_private_addresses, checked.http_response_bytes_max)?;
+    let pods = Pods::connect(&checked.urls, Token::maybe(checked.token.as_deref())?)?;
+    let worker = Worker::builder(pods)
+        .name(checked.name)
+        .queues(checked.queues)
+        .kinds(kinds::NAMES)
+        .slots(checked.slots)
+        .grace_period(Duration::from_secs(checked.grace_period_s))
+        .build()?;
+    tracing::info!(session = %worker.session(), kinds = ?kinds::NAMES, slots = checked.slots, "The worker begins");
+    worker.run(handler, shutdown).await.context("the worker cannot go on")
+}

@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use axum::routing::{get, post};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +23,7 @@ struct Server {
 
 async fn start() -> Server {
     let router = Router::new()
-        .route("/", get(async || "hello"))
+        .route("/", get(async |ConnectInfo(client): ConnectInfo<SocketAddr>| format!("hello {}", client.ip())))
         .route("/slow", get(async || sleep(Duration::from_millis(100)).await))
         .route("/stuck", get(async || std::future::pending::<()>().await))
         .route("/large", get(async || vec![b'x'; 64 << 20]))
@@ -59,7 +57,7 @@ async fn silent_and_slow_clients_are_cut() {
     }
     // After the cuts there is room again.
     let answer = read(send(server.address, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await).await;
-    assert!(answer.ends_with("hello"), "{answer}");
+    assert!(answer.ends_with("hello 127.0.0.1"), "{answer}");
 }
 
 #[tokio::test]

@@ -142,10 +142,16 @@ impl App {
     /// # Errors
     /// If the filter names other states, or the database cannot be reached.
     pub async fn retry_some(
-        &self, namespace: Namespace, filter: &Filter, after: &mut Option<list::Cursor>,
+        &self,
+        namespace: Namespace,
+        filter: &Filter,
+        after: &mut Option<list::Cursor>,
     ) -> Result<(u64, bool)> {
         if filter.states.iter().any(|state| *state != TaskState::Dead) {
-            return Err(Error::invalid("filter.states", "only dead tasks are retried by filter; leave it empty or say dead"));
+            return Err(Error::invalid(
+                "filter.states",
+                "only dead tasks are retried by filter; leave it empty or say dead",
+            ));
         }
         let filter = Filter { states: vec![TaskState::Dead], ..filter.clone() };
         let page = list::task_list(&self.pool, namespace, &filter, Order::CreatedAsc, *after, RETRY_CHUNK)

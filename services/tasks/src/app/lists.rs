@@ -18,7 +18,12 @@ impl App {
     /// # Errors
     /// If the page's size, token or filter is wrong.
     pub async fn list(
-        &self, namespace: Namespace, filter: &Filter, order: Order, page_size: u32, page_token: &str,
+        &self,
+        namespace: Namespace,
+        filter: &Filter,
+        order: Order,
+        page_size: u32,
+        page_token: &str,
     ) -> Result<(Vec<Task>, String)> {
         let page_size = limits::check_page_size(page_size, limits::PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX)?;
         if matches!(order, Order::FinishedAsc | Order::FinishedDesc)

@@ -55,12 +55,7 @@ pub struct Board {
 
 impl Board {
     pub fn new(term: i64) -> Self {
-        Self {
-            slots: Slots::new(term),
-            lanes: BTreeMap::new(),
-            limits: HashMap::new(),
-            last_turn: Namespace::MIN,
-        }
+        Self { slots: Slots::new(term), lanes: BTreeMap::new(), limits: HashMap::new(), last_turn: Namespace::MIN }
     }
 
     /// A task became ready.

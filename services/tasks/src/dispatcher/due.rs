@@ -49,7 +49,8 @@ pub async fn run(term: Arc<Term>) -> End {
                 let wait = if is_full {
                     Duration::ZERO
                 } else {
-                    let next = promoted.next_due_in_ms.and_then(|ms| u64::try_from(ms + 1).ok()).map(Duration::from_millis);
+                    let next =
+                        promoted.next_due_in_ms.and_then(|ms| u64::try_from(ms + 1).ok()).map(Duration::from_millis);
                     next.map_or(LOOK_INTERVAL, |next| next.clamp(PAUSE, LOOK_INTERVAL))
                 };
                 look_at = Instant::now() + wait;

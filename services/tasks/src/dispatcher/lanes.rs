@@ -84,7 +84,8 @@ impl Lane {
     /// A task became ready, or is ready at a newer version.
     pub fn insert(&mut self, task: &ReadyTask) {
         let rank = Rank::of(task);
-        let waiting = Waiting { version: task.version, payload_bytes: task.payload_bytes.max(0).cast_unsigned().into() };
+        let waiting =
+            Waiting { version: task.version, payload_bytes: task.payload_bytes.max(0).cast_unsigned().into() };
         if let Some(known) = self.ranks.get(&task.id).copied() {
             // A late wake does not bring back an older version.
             if self.tasks.get(&known).is_some_and(|known| known.version > waiting.version) {

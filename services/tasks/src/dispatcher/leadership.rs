@@ -35,7 +35,10 @@ pub async fn run(app: Arc<App>, redis: Redis, stop: CancellationToken) -> anyhow
             Ok(true) => match tokio::time::timeout(LOCK_LIFE, leader::term_take(&app.pool, &app.pod)).await {
                 Ok(Ok(term)) => Some(term),
                 failed => {
-                    let error = failed.map_or_else(|_| "no answer".to_owned(), |failed| failed.map_or_else(|error| error.to_string(), |_| String::new()));
+                    let error = failed.map_or_else(
+                        |_| "no answer".to_owned(),
+                        |failed| failed.map_or_else(|error| error.to_string(), |_| String::new()),
+                    );
                     tracing::warn!(%error, "the lock is ours but no term can be taken");
                     release(&lock).await;
                     pause(STAND_BACK, &stop).await;
@@ -54,7 +57,7 @@ pub async fn run(app: Arc<App>, redis: Redis, stop: CancellationToken) -> anyhow
             }
         };
         if let Some(term) = term {
-            lead_on(&app, &lock, term.number, &stop).await;
+            lead_on(&app, &lock, term, &stop).await;
         }
         pause(TRY_INTERVAL.mul_f64(0.8 + 0.4 * rand::random::<f64>()), &stop).await;
     }
@@ -74,7 +77,7 @@ async fn lead_on(app: &Arc<App>, lock: &Lock, mut number: i64, stop: &Cancellati
         match end {
             End::Retake => match tokio::time::timeout(LOCK_LIFE, leader::term_take(&app.pool, &app.pod)).await {
                 Ok(Ok(next)) => {
-                    number = next.number;
+                    number = next;
                     continue;
                 }
                 _ => {

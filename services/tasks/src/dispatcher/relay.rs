@@ -104,7 +104,11 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
 }
 
 async fn publish(
-    term: &Term, sequence: &mut u64, previous: Position, last: Position, events: Vec<EventRecord>,
+    term: &Term,
+    sequence: &mut u64,
+    previous: Position,
+    last: Position,
+    events: Vec<EventRecord>,
 ) -> anyhow::Result<PublishedEvents> {
     let batch = EventBatch {
         term: term.number,

@@ -161,7 +161,9 @@ impl Starts {
             if let Err(end) = self.take_in_what_waits().await {
                 return end;
             }
-            if self.term.queues_have_changed() && let Err(end) = self.read_limits().await {
+            if self.term.queues_have_changed()
+                && let Err(end) = self.read_limits().await
+            {
                 return end;
             }
             if let Err(end) = self.check_publishing().await {
@@ -200,9 +202,8 @@ impl Starts {
                 self.board.ended(run.namespace, &run.queue, id, run.run);
             }
         }
-        if let Some(due_at) = (wake.earliest_due_ms > 0)
-            .then(|| chrono::DateTime::from_timestamp_millis(wake.earliest_due_ms))
-            .flatten()
+        if let Some(due_at) =
+            (wake.earliest_due_ms > 0).then(|| chrono::DateTime::from_timestamp_millis(wake.earliest_due_ms)).flatten()
         {
             self.term.is_due_at(due_at);
         }
@@ -405,7 +406,9 @@ impl Starts {
     /// Reads the queues' settings and what runs in the limited ones, between two starts: nothing starts meanwhile.
     async fn read_limits(&mut self) -> Result<(), End> {
         let pool = &self.term.app.pool;
-        let read = async { Ok::<_, sqlx::Error>((queues::queue_settings_list(pool).await?, leader::limited_run_list(pool).await?)) };
+        let read = async {
+            Ok::<_, sqlx::Error>((queues::queue_settings_list(pool).await?, leader::limited_run_list(pool).await?))
+        };
         match read.await {
             Ok((settings, running)) => {
                 self.board.set_limits(settings, running);

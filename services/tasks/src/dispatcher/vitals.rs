@@ -61,7 +61,10 @@ pub async fn run(term: Arc<Term>) -> End {
             Ok(Ok(None)) => return End::Fenced,
             failed => {
                 clocks.reset();
-                let error = failed.map_or_else(|_| "no answer".to_owned(), |failed| failed.map_or_else(|error| error.to_string(), |_| String::new()));
+                let error = failed.map_or_else(
+                    |_| "no answer".to_owned(),
+                    |failed| failed.map_or_else(|error| error.to_string(), |_| String::new()),
+                );
                 tracing::warn!(%error, "the term could not be renewed");
                 if written_at.elapsed() >= WRITE_NONE {
                     return End::LetGo("Postgres takes no writes");
@@ -156,7 +159,10 @@ impl Clocks {
             let apart = (there - expected).abs();
             // A pause of this process counts like an outage: nobody was renewed by what it could not see.
             if apart > delta(CLOCKS_APART_MAX) || passed_here > self.timeout / 2 {
-                tracing::warn!(apart_ms = apart.num_milliseconds(), "clocks jumped or writes stopped: nothing is enforced for a while");
+                tracing::warn!(
+                    apart_ms = apart.num_milliseconds(),
+                    "clocks jumped or writes stopped: nothing is enforced for a while"
+                );
                 self.reset();
             }
         }
@@ -169,7 +175,8 @@ impl Clocks {
     fn may_enforce(&self, here: Instant) -> Option<Range<DateTime<Utc>>> {
         let (since_here, since_there) = self.since?;
         let (last_here, last_there) = self.last?;
-        let by_both = here.duration_since(since_here) >= self.timeout && last_there - since_there >= delta(self.timeout);
+        let by_both =
+            here.duration_since(since_here) >= self.timeout && last_there - since_there >= delta(self.timeout);
         let expected = last_there + delta(here.duration_since(last_here));
         by_both.then(|| last_there..expected + delta(CLOCKS_APART_MAX))
     }

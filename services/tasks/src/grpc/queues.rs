@@ -21,8 +21,8 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 impl QueueService for Api {
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<ListQueuesResponse>, Status> {
         let request = request.into_inner();
-        let size = limits::check_page_size(request.page_size, PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX)
-            .map_err(to_status)?;
+        let size =
+            limits::check_page_size(request.page_size, PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX).map_err(to_status)?;
         if !request.page_token.is_empty() {
             limits::check_name("page_token", &request.page_token).map_err(to_status)?;
         }
@@ -45,14 +45,16 @@ impl QueueService for Api {
     }
 
     async fn resume_queue(
-        &self, request: Request<ResumeQueueRequest>,
+        &self,
+        request: Request<ResumeQueueRequest>,
     ) -> Result<Response<ResumeQueueResponse>, Status> {
         let queue = self.set_paused(&request.into_inner().name, false).await.map_err(to_status)?;
         Ok(Response::new(ResumeQueueResponse { queue: Some(queue) }))
     }
 
     async fn set_queue_limits(
-        &self, request: Request<SetQueueLimitsRequest>,
+        &self,
+        request: Request<SetQueueLimitsRequest>,
     ) -> Result<Response<SetQueueLimitsResponse>, Status> {
         let request = request.into_inner();
         let queue = self.set_limits(&request.name, request.concurrency_max).await.map_err(to_status)?;
@@ -87,9 +89,8 @@ impl Api {
     }
 
     async fn read(&self, name: &str) -> Result<Queue, Error> {
-        let mut queues = queues::queue_list(&self.app.pool, self.namespace(), "", Some(name), 1)
-            .await
-            .map_err(failure::to_error)?;
+        let mut queues =
+            queues::queue_list(&self.app.pool, self.namespace(), "", Some(name), 1).await.map_err(failure::to_error)?;
         queues.pop().map(to_proto).ok_or_else(|| not_found(name))
     }
 }

@@ -40,7 +40,8 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn create_tasks(
-        &self, request: Request<CreateTasksRequest>,
+        &self,
+        request: Request<CreateTasksRequest>,
     ) -> Result<Response<CreateTasksResponse>, Status> {
         self.create_batch(request.into_inner()).await.map(Response::new).map_err(to_status)
     }
@@ -80,7 +81,8 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn complete_task(
-        &self, request: Request<CompleteTaskRequest>,
+        &self,
+        request: Request<CompleteTaskRequest>,
     ) -> Result<Response<CompleteTaskResponse>, Status> {
         let request = request.into_inner();
         let id = read_task_id("id", &request.id).map_err(to_status)?;
@@ -102,7 +104,8 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn retry_tasks(
-        &self, request: Request<RetryTasksRequest>,
+        &self,
+        request: Request<RetryTasksRequest>,
     ) -> Result<Response<Self::RetryTasksStream>, Status> {
         let filter = convert::filter(request.into_inner().filter).map_err(to_status)?;
         let (sender, receiver) = mpsc::channel(4);
@@ -129,7 +132,8 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn watch_tasks(
-        &self, request: Request<WatchTasksRequest>,
+        &self,
+        request: Request<WatchTasksRequest>,
     ) -> Result<Response<Self::WatchTasksStream>, Status> {
         let request = request.into_inner();
         let opened = async {
@@ -161,7 +165,8 @@ impl v1::task_service_server::TaskService for Api {
 
 impl Api {
     fn show(&self, task: Task) -> v1::Task {
-        let progress = self.app.progress.of(task.id, task.run).filter(|_| task.state == taskyard_core::TaskState::Running);
+        let progress =
+            self.app.progress.of(task.id, task.run).filter(|_| task.state == taskyard_core::TaskState::Running);
         let namespace = self.app.namespace_name(task.namespace);
         v1::Task { progress, ..task_to_proto(task, &namespace) }
     }
@@ -175,7 +180,9 @@ impl Api {
         let created = created.unwrap_or_else(|| Err(Error::internal("a create gave no answer")))?;
         let task = match created.new {
             Some(new) => new_task(self.namespace(), shown, new),
-            None => Task { payload: Vec::new(), result: Vec::new(), ..self.app.get(self.namespace(), created.id).await? },
+            None => {
+                Task { payload: Vec::new(), result: Vec::new(), ..self.app.get(self.namespace(), created.id).await? }
+            }
         };
         Ok(CreateTaskResponse { task: Some(self.show(task)), created: created.new.is_some() })
     }
@@ -214,11 +221,8 @@ impl Api {
     }
 
     async fn events(&self, request: ListEventsRequest) -> Result<ListEventsResponse> {
-        let size = limits::check_page_size(
-            request.page_size,
-            limits::EVENTS_PAGE_SIZE_DEFAULT,
-            limits::EVENTS_PAGE_SIZE_MAX,
-        )?;
+        let size =
+            limits::check_page_size(request.page_size, limits::EVENTS_PAGE_SIZE_DEFAULT, limits::EVENTS_PAGE_SIZE_MAX)?;
         let after = read_position("position", &request.position)?.unwrap_or_default();
         let namespace = self.namespace();
         let found = if request.task_id.is_empty() {

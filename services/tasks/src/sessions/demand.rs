@@ -63,7 +63,11 @@ impl DemandTeller {
 
     /// Tells the leader until the stop.
     pub async fn run(
-        self: Arc<Self>, bus: Bus, pod: String, sessions: Arc<Sessions>, stop: CancellationToken,
+        self: Arc<Self>,
+        bus: Bus,
+        pod: String,
+        sessions: Arc<Sessions>,
+        stop: CancellationToken,
     ) -> anyhow::Result<()> {
         loop {
             tokio::select! {

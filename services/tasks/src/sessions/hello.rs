@@ -79,9 +79,8 @@ pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Ou
         }
     }
     if !not_held.is_empty() {
-        let returned = returns::task_return_batch(&app.pool, None, Reason::NotHeld, &not_held)
-            .await
-            .map_err(failure::to_error)?;
+        let returned =
+            returns::task_return_batch(&app.pool, None, Reason::NotHeld, &not_held).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::ReturnCommitted);
         app.tell_returned(returned);
     }

@@ -52,7 +52,10 @@ pub async fn take_in(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<(
 }
 
 async fn consume(
-    app: &App, bus: &Bus, arrivals: &mpsc::Sender<Arrival>, stop: &CancellationToken,
+    app: &App,
+    bus: &Bus,
+    arrivals: &mpsc::Sender<Arrival>,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut messages = bus.work_messages(&app.pod).await?;
     // Whoever leads may have published before this consumer was there, or not know of this pod.
@@ -158,9 +161,8 @@ async fn read_batch(app: &App, batch: Vec<Arrival>) {
                     held.retry = document.retry;
                 });
                 if is_held {
-                    let (_, runs) = by_session
-                        .entry(arrival.session.id)
-                        .or_insert_with(|| (arrival.session.clone(), Vec::new()));
+                    let (_, runs) =
+                        by_session.entry(arrival.session.id).or_insert_with(|| (arrival.session.clone(), Vec::new()));
                     runs.push(assignment(document, &app.namespace_name(arrival.key.namespace)));
                 }
             }
@@ -189,9 +191,7 @@ fn assignment(document: RunDocument, namespace: &str) -> Assignment {
         labels: document.labels,
         attempt: u32::from(document.attempt.cast_unsigned()),
         attempts_max: u32::from(document.retry.attempts_max),
-        timeout: Some(duration_to_proto(Duration::from_millis(
-            u64::try_from(document.timeout_ms).unwrap_or(0),
-        ))),
+        timeout: Some(duration_to_proto(Duration::from_millis(u64::try_from(document.timeout_ms).unwrap_or(0)))),
         create_time: Some(timestamp_to_proto(document.created_at)),
         payload: document.payload.into(),
         chunked_bytes: 0,

@@ -56,12 +56,7 @@ enum Sorted {
 fn sort(session: &Session, Complete { result, bytes }: Complete) -> Sorted {
     let run_number = result.run;
     let answer = |verdict: Verdict, message: String| {
-        Sorted::Answer(ResultAck {
-            task_id: result.task_id.clone(),
-            run: run_number,
-            verdict: verdict.into(),
-            message,
-        })
+        Sorted::Answer(ResultAck { task_id: result.task_id.clone(), run: run_number, verdict: verdict.into(), message })
     };
     let Ok(id) = Uuid::try_parse(&result.task_id) else {
         return answer(Verdict::Invalid, "the task id is not a UUID".to_owned());
@@ -90,7 +85,8 @@ fn sort(session: &Session, Complete { result, bytes }: Complete) -> Sorted {
         },
         Some(Reported::Failed(failed)) => {
             let (attempt, retry) = held.as_ref().map_or((0, RetryPolicy::default()), |held| (held.attempt, held.retry));
-            let retry_after = failed.retry_after.and_then(|after| taskyard_proto::convert::duration("retry_after", after).ok());
+            let retry_after =
+                failed.retry_after.and_then(|after| taskyard_proto::convert::duration("retry_after", after).ok());
             let error = if failed.error.is_empty() && failed.timed_out {
                 "the run took longer than its timeout"
             } else if failed.error.is_empty() {
@@ -147,9 +143,10 @@ async fn hand_back(app: &App, session: &Session, returns: Vec<Return>) {
     fault::reach(FaultPoint::ReturnCommitted);
     let done: std::collections::HashSet<RunId> = returned.iter().map(|run| (run.id, run.run)).collect();
     app.tell_returned(returned);
-    let acks = returns.iter().map(|run| (run.id, run.run)).map(|run| {
-        ack(run, if done.contains(&run) { Verdict::Recorded } else { Verdict::Refused }, String::new())
-    });
+    let acks = returns
+        .iter()
+        .map(|run| (run.id, run.run))
+        .map(|run| ack(run, if done.contains(&run) { Verdict::Recorded } else { Verdict::Refused }, String::new()));
     acknowledge(app, session, acks.collect());
 }
 

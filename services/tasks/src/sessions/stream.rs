@@ -37,7 +37,11 @@ const WRITES_MAX: usize = 64;
 
 /// Serves a stream until the worker leaves, is gone, or this process stops.
 pub async fn serve(
-    app: Arc<App>, namespace: Namespace, mut incoming: Streaming<WorkRequest>, outbox: Outbox, stop: CancellationToken,
+    app: Arc<App>,
+    namespace: Namespace,
+    mut incoming: Streaming<WorkRequest>,
+    outbox: Outbox,
+    stop: CancellationToken,
 ) {
     let hello = match first_message(&mut incoming).await {
         Ok(hello) => hello,
@@ -88,6 +92,7 @@ impl Stream {
         let mut ping = tokio::time::interval(timings.ping_interval);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let session = self.session.clone();
+        let mut is_told_to_leave = false;
         loop {
             tokio::select! {
                 message = incoming.message(), if self.writes.len() < WRITES_MAX => match message {
@@ -110,8 +115,12 @@ impl Stream {
                     }
                 }
                 () = session.closed() => return,
-                () = stop.cancelled(), if session.drain() => {
-                    session.outbox.control(Message::Drain(Drain {}));
+                () = stop.cancelled(), if !is_told_to_leave => {
+                    is_told_to_leave = true;
+                    if session.drain() {
+                        session.outbox.control(Message::Drain(Drain {}));
+                        self.app.demand.changed(&session);
+                    }
                 }
             }
         }
@@ -137,7 +146,9 @@ impl Stream {
             }
             Incoming::Progress(ProgressReports { reports }) => {
                 for report in reports {
-                    let (Ok(id), Some(progress)) = (Uuid::try_parse(&report.task_id), report.progress) else { continue };
+                    let (Ok(id), Some(progress)) = (Uuid::try_parse(&report.task_id), report.progress) else {
+                        continue;
+                    };
                     if let Some(held) = session.held((id, report.run.cast_signed())) {
                         self.app.progress.report(held.namespace, id, report.run.cast_signed(), progress);
                     }
@@ -170,8 +181,7 @@ impl Stream {
 
 async fn goodbye(app: &App, session: &Session) -> Result<()> {
     session.drain();
-    let Some(connection) =
-        sessions::session_close(&app.pool, session.connection()).await.map_err(failure::to_error)?
+    let Some(connection) = sessions::session_close(&app.pool, session.connection()).await.map_err(failure::to_error)?
     else {
         return Err(Error::new(ErrorCode::WrongState, "another stream has taken the session over"));
     };
@@ -182,9 +192,8 @@ async fn goodbye(app: &App, session: &Session) -> Result<()> {
         .map(|run| Return { namespace: run.namespace, id: run.id, run: run.run, session: session.id, connection })
         .collect();
     if !returns.is_empty() {
-        let returned = returns::task_return_batch(&app.pool, None, Reason::Goodbye, &returns)
-            .await
-            .map_err(failure::to_error)?;
+        let returned =
+            returns::task_return_batch(&app.pool, None, Reason::Goodbye, &returns).await.map_err(failure::to_error)?;
         app.tell_returned(returned);
     }
     Ok(())

@@ -46,12 +46,8 @@ pub async fn renew(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()>
             () = stop.cancelled(), if !stopping => continue,
             () = tokio::time::sleep(Duration::from_millis(50)), if stopping => continue,
         }
-        let alive: Vec<Arc<Session>> = app
-            .sessions
-            .all()
-            .into_iter()
-            .filter(|session| session.silence() < timings.session_timeout / 2)
-            .collect();
+        let alive: Vec<Arc<Session>> =
+            app.sessions.all().into_iter().filter(|session| session.silence() < timings.session_timeout / 2).collect();
         if alive.is_empty() {
             renewed_at = Instant::now();
             continue;

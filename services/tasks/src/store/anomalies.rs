@@ -67,7 +67,10 @@ pub async fn window_next(pool: &PgPool, from: Place) -> Result<Place, sqlx::Erro
 /// Repairs rows of this kind, for the leader of this term, and returns how many. The two kinds that cannot be found by
 /// an index are looked for in a window of the table.
 pub async fn anomaly_repair(
-    pool: &PgPool, term: i64, anomaly: Anomaly, window: std::ops::Range<Place>,
+    pool: &PgPool,
+    term: i64,
+    anomaly: Anomaly,
+    window: std::ops::Range<Place>,
 ) -> Result<u64, sqlx::Error> {
     let (from_namespace, from_id) = window.start.unwrap_or((Namespace::MIN, Uuid::nil()));
     let (to_namespace, to_id) = window.end.unwrap_or((Namespace::MAX, Uuid::max()));

@@ -24,7 +24,10 @@ pub struct Canceled {
 
 /// Cancels a waiting or running task. The reason is kept as its error.
 pub async fn task_cancel(
-    pool: &PgPool, namespace: Namespace, id: Uuid, reason: Option<&str>,
+    pool: &PgPool,
+    namespace: Namespace,
+    id: Uuid,
+    reason: Option<&str>,
 ) -> Result<Option<Canceled>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
@@ -77,7 +80,10 @@ pub async fn task_cancel(
 
 /// Completes a manual task.
 pub async fn task_complete_open(
-    pool: &PgPool, namespace: Namespace, id: Uuid, result: &[u8],
+    pool: &PgPool,
+    namespace: Namespace,
+    id: Uuid,
+    result: &[u8],
 ) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
         r#"
@@ -124,7 +130,9 @@ pub async fn task_complete_open(
 /// Makes dead or canceled tasks active again, with all their attempts; the run number goes on. Returns those that are
 /// ready now, manual ones aside, and how many there were.
 pub async fn task_revive_batch(
-    pool: &PgPool, namespace: Namespace, ids: &[Uuid],
+    pool: &PgPool,
+    namespace: Namespace,
+    ids: &[Uuid],
 ) -> Result<(Vec<ReadyTask>, usize), sqlx::Error> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
@@ -221,7 +229,10 @@ pub enum Updated {
 
 /// Changes a task that is not finished. A due time moves only one that waits for a worker or its time.
 pub async fn task_update_active(
-    pool: &PgPool, namespace: Namespace, id: Uuid, update: &Update,
+    pool: &PgPool,
+    namespace: Namespace,
+    id: Uuid,
+    update: &Update,
 ) -> Result<Option<Updated>, sqlx::Error> {
     let labels = update.labels.as_ref().map(super::labels_to_json);
     let row = sqlx::query!(
@@ -308,7 +319,10 @@ pub async fn task_update_active(
 
 /// Changes the texts and labels of a finished task.
 pub async fn task_update_finished(
-    pool: &PgPool, namespace: Namespace, id: Uuid, update: &Update,
+    pool: &PgPool,
+    namespace: Namespace,
+    id: Uuid,
+    update: &Update,
 ) -> Result<bool, sqlx::Error> {
     let labels = update.labels.as_ref().map(super::labels_to_json);
     let row = sqlx::query_scalar!(

@@ -37,7 +37,10 @@ pub struct Event {
 ///
 /// A closed epoch is read to its end, then the next one; `after` of an earlier epoch goes on in the next.
 pub async fn event_list(
-    pool: &PgPool, after: Position, namespace: Option<Namespace>, rows_max: i64,
+    pool: &PgPool,
+    after: Position,
+    namespace: Option<Namespace>,
+    rows_max: i64,
 ) -> Result<Vec<Event>, sqlx::Error> {
     let rows = sqlx::query_as!(
         EventRow,
@@ -81,7 +84,11 @@ pub async fn event_list(
 
 /// The same for one task.
 pub async fn event_list_of_task(
-    pool: &PgPool, after: Position, namespace: Namespace, task: Uuid, rows_max: i64,
+    pool: &PgPool,
+    after: Position,
+    namespace: Namespace,
+    task: Uuid,
+    rows_max: i64,
 ) -> Result<Vec<Event>, sqlx::Error> {
     let rows = sqlx::query_as!(
         EventRow,

@@ -62,11 +62,12 @@ pub enum Reporter {
 
 /// Ends runs in one statement and says what became of each. No two may be of the same task.
 pub async fn task_finish_batch(
-    pool: &PgPool, reporter: Reporter, finishes: &[&Finish],
+    pool: &PgPool,
+    reporter: Reporter,
+    finishes: &[&Finish],
 ) -> Result<Vec<Finished>, sqlx::Error> {
     let mut written = write(pool, reporter, finishes).await?;
-    let rest: Vec<&Finish> =
-        finishes.iter().filter(|finish| !written.contains_key(&key_of(finish))).copied().collect();
+    let rest: Vec<&Finish> = finishes.iter().filter(|finish| !written.contains_key(&key_of(finish))).copied().collect();
     if !rest.is_empty() {
         written.extend(look_up(pool, &rest).await?);
     }
@@ -79,9 +80,7 @@ fn key_of(finish: &Finish) -> Key {
     (finish.namespace, finish.id)
 }
 
-async fn write(
-    pool: &PgPool, reporter: Reporter, finishes: &[&Finish],
-) -> Result<HashMap<Key, Finished>, sqlx::Error> {
+async fn write(pool: &PgPool, reporter: Reporter, finishes: &[&Finish]) -> Result<HashMap<Key, Finished>, sqlx::Error> {
     // In the order in which all our statements lock rows.
     let mut finishes = finishes.to_vec();
     finishes.sort_unstable_by_key(|finish| key_of(finish));

@@ -5,21 +5,12 @@ use sqlx::PgPool;
 use taskyard_core::task::Namespace;
 use uuid::Uuid;
 
-/// A term that was taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Term {
-    pub number: i64,
-    /// The database's clock.
-    pub now: DateTime<Utc>,
-}
-
 /// Takes the next term; waits for the last statement of the term before.
-pub async fn term_take(pool: &PgPool, pod: &str) -> Result<Term, sqlx::Error> {
-    sqlx::query_as!(
-        Term,
+pub async fn term_take(pool: &PgPool, pod: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
         r#"
         update tasks.leader set term = term + 1, pod = $1, renewed_at = now()
-        returning term as number, now() as "now!"
+        returning term
         "#,
         pod,
     )
@@ -28,13 +19,12 @@ pub async fn term_take(pool: &PgPool, pod: &str) -> Result<Term, sqlx::Error> {
 }
 
 /// Takes the next term if the leader has written nothing for 10 s: the way without Redis.
-pub async fn term_take_abandoned(pool: &PgPool, pod: &str) -> Result<Option<Term>, sqlx::Error> {
-    sqlx::query_as!(
-        Term,
+pub async fn term_take_abandoned(pool: &PgPool, pod: &str) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
         r#"
         update tasks.leader set term = term + 1, pod = $1, renewed_at = now()
         where renewed_at < now() - interval '10 seconds'
-        returning term as number, now() as "now!"
+        returning term
         "#,
         pod,
     )
@@ -75,11 +65,6 @@ pub async fn term_renew(pool: &PgPool, term: i64) -> Result<Option<Renewed>, sql
     )
     .fetch_optional(pool)
     .await
-}
-
-/// The newest term.
-pub async fn term_read(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("select term from tasks.leader").fetch_one(pool).await
 }
 
 /// What runs in the queues that have a concurrency limit.

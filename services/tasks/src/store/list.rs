@@ -41,10 +41,16 @@ pub struct Page {
 
 /// Lists tasks without payload and result.
 pub async fn task_list(
-    pool: &PgPool, namespace: Namespace, filter: &Filter, order: Order, after: Option<Cursor>, page_size: u32,
+    pool: &PgPool,
+    namespace: Namespace,
+    filter: &Filter,
+    order: Order,
+    after: Option<Cursor>,
+    page_size: u32,
 ) -> Result<Page, sqlx::Error> {
     let page_size = i64::from(page_size);
-    let mut query = List { namespace, filter, order, after, query: QueryBuilder::new("with candidate as materialized (") };
+    let mut query =
+        List { namespace, filter, order, after, query: QueryBuilder::new("with candidate as materialized (") };
     let scan = if query.has_residual_filter() { SCAN_MAX } else { page_size + 1 };
     query.candidates(scan);
     query.push_page(page_size);
@@ -209,7 +215,11 @@ impl List<'_> {
 }
 
 fn read_page(
-    rows: &[PgRow], namespace: Namespace, order: Order, page_size: i64, scan: i64,
+    rows: &[PgRow],
+    namespace: Namespace,
+    order: Order,
+    page_size: i64,
+    scan: i64,
 ) -> Result<Page, sqlx::Error> {
     let mut tasks = Vec::with_capacity(rows.len());
     for row in rows {
@@ -226,15 +236,17 @@ fn read_page(
         let first = rows.first();
         let scanned: i64 = first.map_or(Ok(0), |row| row.try_get("scanned"))?;
         match first {
-            Some(row) if scanned >= scan => Some(Cursor {
-                id: row.try_get("last_id")?,
-                finished_at: row.try_get("last_finished_at")?,
-            }),
+            Some(row) if scanned >= scan => {
+                Some(Cursor { id: row.try_get("last_id")?, finished_at: row.try_get("last_finished_at")? })
+            }
             _ => None,
         }
     };
     let by_finish = matches!(order, Order::FinishedAsc | Order::FinishedDesc);
-    Ok(Page { tasks, next: next.map(|cursor| Cursor { finished_at: cursor.finished_at.filter(|_| by_finish), ..cursor }) })
+    Ok(Page {
+        tasks,
+        next: next.map(|cursor| Cursor { finished_at: cursor.finished_at.filter(|_| by_finish), ..cursor }),
+    })
 }
 
 fn read_task(row: &PgRow, namespace: Namespace) -> Result<Task, sqlx::Error> {

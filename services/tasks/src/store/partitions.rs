@@ -22,7 +22,8 @@ enum Key {
 /// Makes the partitions that are missing around now.
 pub async fn partition_ensure(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let this_week = week_of(Utc::now());
-    for week in (0..WEEKS_BEHIND + 1 + WEEKS_AHEAD).map(|n| this_week + Days::new(7 * n) - Days::new(7 * WEEKS_BEHIND)) {
+    for week in (0..WEEKS_BEHIND + 1 + WEEKS_AHEAD).map(|n| this_week + Days::new(7 * n) - Days::new(7 * WEEKS_BEHIND))
+    {
         for (table, key) in TABLES {
             let name = partition_name(table, week);
             if !partition_exists(connection, &name).await? {
@@ -39,7 +40,10 @@ async fn partition_exists(connection: &mut PgConnection, name: &str) -> Result<b
 
 /// Created, then attached: so readers and writers of the table go on. One process at a time.
 async fn partition_make(
-    connection: &mut PgConnection, table: &str, key: Key, week: NaiveDate,
+    connection: &mut PgConnection,
+    table: &str,
+    key: Key,
+    week: NaiveDate,
 ) -> Result<(), sqlx::Error> {
     let name = partition_name(table, week);
     let (from, to) = bounds(key, week);
@@ -48,7 +52,8 @@ async fn partition_make(
     if !partition_exists(&mut transaction, &name).await? {
         let create = format!("create table {name} (like tasks.{table} including defaults)");
         sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await?;
-        let attach = format!("alter table tasks.{table} attach partition {name} for values from ('{from}') to ('{to}')");
+        let attach =
+            format!("alter table tasks.{table} attach partition {name} for values from ('{from}') to ('{to}')");
         sqlx::query(AssertSqlSafe(attach)).execute(&mut *transaction).await?;
     }
     transaction.commit().await

@@ -58,7 +58,10 @@ pub async fn queue_settings_list(pool: &PgPool) -> Result<Vec<QueueSettings>, sq
 
 /// Pauses or resumes a queue. False: there is none.
 pub async fn queue_set_paused(
-    pool: &PgPool, namespace: Namespace, name: &str, paused: bool,
+    pool: &PgPool,
+    namespace: Namespace,
+    name: &str,
+    paused: bool,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update tasks.queues set paused = $3 where namespace = $1 and name = $2",
@@ -73,7 +76,10 @@ pub async fn queue_set_paused(
 
 /// Sets how many tasks of a queue may run at once; `None` for no limit. False: there is no such queue.
 pub async fn queue_set_concurrency(
-    pool: &PgPool, namespace: Namespace, name: &str, concurrency_max: Option<i32>,
+    pool: &PgPool,
+    namespace: Namespace,
+    name: &str,
+    concurrency_max: Option<i32>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update tasks.queues set concurrency_max = $3 where namespace = $1 and name = $2",
@@ -103,7 +109,11 @@ pub struct Queue {
 
 /// Queues by name, after `after`; or the one named `only`.
 pub async fn queue_list(
-    pool: &PgPool, namespace: Namespace, after: &str, only: Option<&str>, rows_max: i64,
+    pool: &PgPool,
+    namespace: Namespace,
+    after: &str,
+    only: Option<&str>,
+    rows_max: i64,
 ) -> Result<Vec<Queue>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"

@@ -20,7 +20,11 @@ pub struct ReadyTask {
 
 /// The best ready tasks of a queue and kind, best first: priority, then due time, then id.
 pub async fn task_ready_list(
-    pool: &PgPool, namespace: Namespace, queue: &str, kind: &str, rows_max: i64,
+    pool: &PgPool,
+    namespace: Namespace,
+    queue: &str,
+    kind: &str,
+    rows_max: i64,
 ) -> Result<Vec<ReadyTask>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
@@ -53,8 +57,12 @@ pub async fn task_ready_list(
 /// The same behind a place (priority, due time, id), or from the beginning. Reading on spares the index entries of what
 /// was started, which pile up at its beginning while somebody holds an old snapshot.
 pub async fn task_ready_list_after(
-    connection: &mut PgConnection, namespace: Namespace, queue: &str, kind: &str,
-    after: Option<(i16, DateTime<Utc>, Uuid)>, rows_max: usize,
+    connection: &mut PgConnection,
+    namespace: Namespace,
+    queue: &str,
+    kind: &str,
+    after: Option<(i16, DateTime<Utc>, Uuid)>,
+    rows_max: usize,
 ) -> Result<Vec<ReadyTask>, sqlx::Error> {
     let (priority, due_at, id) = after.map_or((None, None, None), |(p, d, i)| (Some(p), Some(d), Some(i)));
     let rows = sqlx::query!(

@@ -24,7 +24,9 @@ pub async fn idempotency_key_delete_expired(pool: &PgPool, rows_max: i64) -> Res
 
 /// Whether something keeps a partition: a task of its week that is active, or dead and still to be kept.
 pub async fn partition_is_pinned(
-    pool: &PgPool, partition: &Partition, keep_dead_from: DateTime<Utc>,
+    pool: &PgPool,
+    partition: &Partition,
+    keep_dead_from: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     if partition.table == "events" {
         return Ok(false);
@@ -52,8 +54,10 @@ pub async fn partition_is_pinned(
 pub async fn partition_empty(pool: &PgPool, partition: &Partition, rows_max: i64) -> Result<u64, sqlx::Error> {
     let keep = match partition.table {
         // A finished row is let go with its document, so that no list shows half a task.
-        "documents" => "not exists (select from tasks.active a where a.namespace = p.namespace and a.id = p.id) \
-             and not exists (select from tasks.finished f where f.namespace = p.namespace and f.id = p.id)",
+        "documents" => {
+            "not exists (select from tasks.active a where a.namespace = p.namespace and a.id = p.id) \
+             and not exists (select from tasks.finished f where f.namespace = p.namespace and f.id = p.id)"
+        }
         "finished" => "p.state <> 6",
         _ => return Ok(0),
     };

@@ -58,7 +58,10 @@ pub struct Returned {
 /// longer that run of that session on that connection, or was changed by a newer transaction. With a term, only its
 /// leader may.
 pub async fn task_return_batch(
-    pool: &PgPool, term: Option<i64>, reason: Reason, returns: &[Return],
+    pool: &PgPool,
+    term: Option<i64>,
+    reason: Reason,
+    returns: &[Return],
 ) -> Result<Vec<Returned>, sqlx::Error> {
     let mut returns = returns.to_vec();
     returns.sort_unstable_by_key(|run| (run.namespace, run.id));

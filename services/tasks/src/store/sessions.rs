@@ -56,7 +56,9 @@ pub struct Connection {
 
 /// Extends sessions and returns which ones: the others were taken over or are closed.
 pub async fn session_renew_batch(
-    pool: &PgPool, connections: &[Connection], timeout: Duration,
+    pool: &PgPool,
+    connections: &[Connection],
+    timeout: Duration,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let sessions: Vec<Uuid> = connections.iter().map(|connection| connection.session).collect();
     let numbers: Vec<i32> = connections.iter().map(|connection| connection.connection).collect();
@@ -116,7 +118,9 @@ pub async fn session_close(pool: &PgPool, connection: Connection) -> Result<Opti
 /// Closes sessions without life, for the leader of this term. The database's clock must lie between two bounds, so
 /// that a clock that jumps expires nobody.
 pub async fn session_expire_batch(
-    pool: &PgPool, term: i64, clock: std::ops::Range<chrono::DateTime<chrono::Utc>>,
+    pool: &PgPool,
+    term: i64,
+    clock: std::ops::Range<chrono::DateTime<chrono::Utc>>,
 ) -> Result<Vec<Connection>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
@@ -188,9 +192,7 @@ pub async fn session_run_list(pool: &PgPool, sessions: &[Uuid]) -> Result<Vec<Se
 }
 
 /// What still runs of closed sessions, to go back.
-pub async fn closed_session_run_list(
-    pool: &PgPool, rows_max: i64,
-) -> Result<Vec<super::returns::Return>, sqlx::Error> {
+pub async fn closed_session_run_list(pool: &PgPool, rows_max: i64) -> Result<Vec<super::returns::Return>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select a.namespace, a.id, a.run, s.id as session, s.connection

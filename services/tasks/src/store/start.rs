@@ -28,7 +28,11 @@ pub struct Started {
 
 /// Starts what can be started of the pairs, in one statement that locks the leader's row, then the sessions, then the
 /// active rows.
-pub async fn task_start_batch(connection: &mut PgConnection, term: i64, pairs: &[Pair]) -> Result<Started, sqlx::Error> {
+pub async fn task_start_batch(
+    connection: &mut PgConnection,
+    term: i64,
+    pairs: &[Pair],
+) -> Result<Started, sqlx::Error> {
     let mut pairs = pairs.to_vec();
     pairs.sort_unstable_by_key(|pair| (pair.namespace, pair.id));
     let namespaces: Vec<i32> = pairs.iter().map(|pair| pair.namespace).collect();
