@@ -1,1 +1,88 @@
-//! Placeholder.
+//! What Taskyard does on this machine, measured against a baseline in the same run: `taskyard bench`.
+//!
+//! All servers are private and real, durable settings on; two tasks pods and two workers are processes of their own, as
+//! in production. Every figure is one run's; ratios are what to compare.
+
+mod baseline;
+mod cost;
+mod fleet;
+mod history;
+mod idle;
+mod latency;
+mod load;
+mod options;
+mod soak;
+mod throughput;
+
+pub use options::Options;
+
+use anyhow::Result;
+
+use crate::fleet::{Fleet, Servers};
+
+/// Runs the benchmarks and prints a table.
+///
+/// # Errors
+/// If the servers or processes cannot be started, or a run loses a task.
+pub async fn run(options: Options) -> Result<()> {
+    println!("Taskyard bench: {} tasks a run, {} cores", options.tasks, cores());
+    if cfg!(debug_assertions) {
+        println!("This is a debug build: its figures say nothing.");
+    }
+    for (name, settings) in [
+        ("durable, this machine's disk", Vec::new()),
+        ("a slower disk (commit_delay=1000, commit_siblings=0)", slower_disk()),
+    ] {
+        println!("\n## Whole life of no-op tasks: {name}\n");
+        let servers = Servers::start(settings).await?;
+        let baseline = baseline::run(&servers, options.tasks.min(100_000)).await?;
+        println!("{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task", "baseline (16 connections)", baseline.rate, baseline.postgres_us);
+        for (title, batch) in [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)] {
+            let mut results = Vec::new();
+            for _ in 0..options.repeats {
+                let fleet = Fleet::start(&servers, 2, 2).await?;
+                results.push(throughput::run(&servers, &fleet, options.tasks, batch).await?);
+                fleet.stop().await?;
+            }
+            results.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+            let median = &results[results.len() / 2];
+            println!("{:<34} {:>9.0} tasks/s {:>5.1}   {}", title, median.rate, median.rate / baseline.rate, median.cost);
+        }
+        servers.stop().await?;
+    }
+
+    println!("\n## Create to start at {} tasks/s\n", options.latency_rate);
+    let servers = Servers::start(Vec::new()).await?;
+    let fleet = Fleet::start(&servers, 2, 0).await?;
+    let empty = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
+    println!("empty database                     {empty}");
+    let rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
+    history::fill(&servers, options.history).await?;
+    let full = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
+    println!("{:<34} {full}   {:.2} of empty (median)", format!("{} finished tasks", options.history), full.p50_ms / empty.p50_ms);
+    let full_rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
+    println!("throughput with that history       {:.0} tasks/s, {:.2} of empty ({rate:.0})", full_rate, full_rate / rate);
+    fleet.stop().await?;
+
+    if options.soak_s > 0 {
+        println!("\n## {} s at full rate, with and without a reader that holds a REPEATABLE READ snapshot\n", options.soak_s);
+        for held in [false, true] {
+            let fleet = Fleet::start(&servers, 2, 0).await?;
+            println!("{:<34} {}", if held { "snapshot held" } else { "no snapshot" }, soak::run(&servers, &fleet, options.soak(), held).await?);
+            fleet.stop().await?;
+        }
+    }
+    servers.stop().await?;
+
+    println!("\n## Idle\n");
+    println!("{}", idle::run(options.idle_time()).await?);
+    Ok(())
+}
+
+fn slower_disk() -> Vec<(String, String)> {
+    vec![("commit_delay".into(), "1000".into()), ("commit_siblings".into(), "0".into())]
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

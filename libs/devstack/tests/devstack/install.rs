@@ -141,7 +141,7 @@ async fn a_failed_download_says_what_was_wrong_and_what_else_can_be_done() -> Re
 async fn without_python_the_error_says_what_to_install() -> Result<()> {
     let folder = Folder::new();
     let mut program = devstack_installed_in(&folder.path().join("installed"), folder.path());
-    let output = program.env("PATH", "/nowhere").output().await?;
+    let output = program.env("PATH", "/nowhere").args(["--", "true"]).output().await?;
     let said = said(&output);
     assert!(!output.status.success());
     for words in ["python3 cannot be run", "install python3 with pip", "DATABASE_URL, REDIS_URL and NATS_URL"] {

@@ -80,7 +80,7 @@ async fn only_who_knows_the_passwords_gets_in() -> Result<()> {
 async fn a_second_process_on_the_folder_is_refused_and_told_which_has_it() -> Result<()> {
     let folder = Folder::new();
     let stack = Devstack::start(folder.options(), |_| {}).await?;
-    let output = devstack(folder.path()).output().await?;
+    let output = devstack(folder.path()).args(["--", "true"]).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(said.contains("another taskyard runs on this folder"), "{said}");

@@ -124,7 +124,7 @@ mod tests {
             ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
             ("Sun Nov  6 08:50:37 1994", Some(60)),
             ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
-            ("Sun, 06 Nov 2094 08:48:37 GMT", Some(week)),
+            ("Sat, 06 Nov 2094 08:48:37 GMT", Some(week)),
             ("", None),
             ("-1", None),
             ("1.5", None),
