@@ -91,22 +91,16 @@ pub struct EventLog {
 impl EventLog {
     /// The next batch. `None`: open it anew, and fetch from the database what lies between.
     pub async fn next(&mut self) -> Option<EventBatch> {
-        loop {
-            let message: jetstream::Message = match self.messages.next().await? {
-                Ok(message) => message,
-                Err(error) => {
-                    tracing::info!(%error, "the consumer of events is opened anew");
-                    return None;
-                }
-            };
-            match EventBatch::decode(message.payload.clone()) {
-                Ok(batch) => return Some(batch),
-                Err(error) => {
-                    tracing::warn!(%error, "a batch of events cannot be read");
-                    return None;
-                }
+        let message: jetstream::Message = match self.messages.next().await? {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::info!(%error, "the consumer of events is opened anew");
+                return None;
             }
-        }
+        };
+        EventBatch::decode(message.payload.clone())
+            .inspect_err(|error| tracing::warn!(%error, "a batch of events cannot be read"))
+            .ok()
     }
 
     /// How long without a batch means that something is wrong: the leader publishes a beacon every 5 s.

@@ -76,6 +76,14 @@ impl Term {
         self.queues_changed.swap(false, Ordering::Relaxed)
     }
 
+    /// What was told so far is being looked at. Not a change that anybody waits for.
+    fn nothing_is_due(&self) {
+        self.due.send_if_modified(|earliest| {
+            *earliest = None;
+            false
+        });
+    }
+
     /// Something is due at this time.
     fn is_due_at(&self, time: DateTime<Utc>) {
         self.due.send_if_modified(|earliest| {

@@ -111,7 +111,7 @@ impl Group for Creates {
             )),
             Created::KeyReused => Verdict::Refused(Error::new(
                 ErrorCode::IdempotencyKeyReused,
-                "the idempotency key was used with other content in the last 24 hours",
+                "in the last 24 hours the idempotency key was used with other content, or for a task that was deleted",
             )),
             Created::Again => Verdict::Again,
         });

@@ -30,14 +30,14 @@ pub async fn run(term: Arc<Term>) -> End {
                     return End::Stopped;
                 }
                 // By this process' clock; the statement decides by the database's.
-                let due_at = *told.borrow_and_update();
-                let wait = due_at.map_or(Duration::ZERO, |due_at| (due_at - Utc::now()).to_std().unwrap_or_default());
-                look_at = look_at.min(Instant::now() + wait);
+                if let Some(due_at) = *told.borrow_and_update() {
+                    look_at = look_at.min(Instant::now() + (due_at - Utc::now()).to_std().unwrap_or_default());
+                }
                 continue;
             }
             () = term.stop.cancelled() => return End::Stopped,
         }
-        term.due.send_replace(None);
+        term.nothing_is_due();
         match ready::task_promote_batch(&term.app.pool, term.number, CHUNK).await {
             Ok(promoted) if !promoted.leads => return End::Fenced,
             Ok(promoted) => {

@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// What is not reported again for this long is void: two beacons, and some.
 pub const REPORT_LIFE: Duration = Duration::from_secs(11);
 
+/// A pod that has taken in nothing of this term is greeted again after this.
+const GREETING_PAUSE: Duration = Duration::from_secs(1);
+
 /// A worker that has room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -87,7 +90,6 @@ struct Pod {
     taken_in: u64,
     /// When the oldest message that it has not taken in was sent.
     unseen_since: Option<Instant>,
-    heard_at: Instant,
 }
 
 /// All workers' free slots.
@@ -125,15 +127,15 @@ impl Slots {
             next_number: 0,
             taken_in: 0,
             unseen_since: None,
-            heard_at: now,
         });
-        pod.heard_at = now;
         if demand.number <= pod.demand_number {
             return Heard::Late;
         }
         pod.demand_number = demand.number;
         if demand.term != self.term {
-            return Heard::NeedsGreeting;
+            // Once, and again if it seems to be lost.
+            let is_greeted = pod.unseen_since.is_some_and(|since| now.duration_since(since) < GREETING_PAUSE);
+            return if is_greeted { Heard::Late } else { Heard::NeedsGreeting };
         }
         pod.is_caught_up = true;
         pod.taken_in = pod.taken_in.max(demand.work_number);
@@ -280,7 +282,12 @@ impl Slots {
         let Some(pod) = self.pods.get_mut(pod) else { return 0 };
         let number = pod.next_number;
         pod.next_number += 1;
-        pod.unseen_since.get_or_insert(now);
+        // The newest greeting counts; of work, the oldest that was not taken in.
+        if pod.is_caught_up {
+            pod.unseen_since.get_or_insert(now);
+        } else {
+            pod.unseen_since = Some(now);
+        }
         number
     }
 
@@ -289,10 +296,9 @@ impl Slots {
         self.sessions.remove(&session);
     }
 
-    /// Forgets what was not reported again, and pods that are silent.
+    /// Forgets what was not reported again. Pods stay for the term: their messages' numbers must go on.
     pub fn expire(&mut self, now: Instant) {
         self.sessions.retain(|_, session| now.duration_since(session.reported_at) < REPORT_LIFE);
-        self.pods.retain(|_, pod| now.duration_since(pod.heard_at) < REPORT_LIFE * 6);
         self.lines.retain(|_, line| !line.is_empty());
     }
 

@@ -81,6 +81,8 @@ struct Starts {
     is_polling: bool,
     publishing: Publishing,
     next_start_at: Instant,
+    /// What is ready cannot start by limits, pauses or credit; only news can change that.
+    is_barred: bool,
 }
 
 /// What the slow poll found.
@@ -99,6 +101,8 @@ struct Publishing {
     unanswered_since: Option<Instant>,
     /// The last answer was an error: the stream may be gone.
     has_failed: bool,
+    /// When the streams are looked after next.
+    next_probe_at: Option<Instant>,
 }
 
 impl Starts {
@@ -122,6 +126,7 @@ impl Starts {
             is_polling: false,
             publishing: Publishing::default(),
             next_start_at: Instant::now(),
+            is_barred: false,
             term,
         })
     }
@@ -140,7 +145,7 @@ impl Starts {
         limits.tick().await;
         loop {
             self.term.went_round.send_replace(Instant::now());
-            let waits_for_pace = self.board.possible() > 0 && self.may_publish();
+            let waits_for_pace = !self.is_barred && self.board.possible() > 0 && self.may_publish();
             tokio::select! {
                 wake = self.wakes.next() => match wake {
                     Some(wake) => self.hear_wake(wake),
@@ -194,6 +199,7 @@ impl Starts {
     }
 
     fn hear_wake(&mut self, wake: Wake) {
+        self.is_barred = false;
         for task in wake.ready.into_iter().filter_map(wakes::from_message) {
             self.board.wake(&task);
         }
@@ -214,6 +220,7 @@ impl Starts {
     }
 
     async fn hear_demand(&mut self, demand: &Demand) -> Result<(), End> {
+        self.is_barred = false;
         if self.board.slots.hear(demand, Instant::now().into_std()) == Heard::NeedsGreeting {
             self.publish(demand.pod.clone(), Vec::new()).await?;
         }
@@ -221,6 +228,7 @@ impl Starts {
     }
 
     fn hear_polled(&mut self, polled: Polled) {
+        self.is_barred = false;
         match polled {
             Polled::Tasks(tasks) => {
                 for task in tasks {
@@ -263,7 +271,7 @@ impl Starts {
     }
 
     async fn start_what_can_start(&mut self) -> Result<(), End> {
-        if !self.may_publish() {
+        if self.is_barred || !self.may_publish() {
             return Ok(());
         }
         self.refill().await?;
@@ -273,8 +281,7 @@ impl Starts {
         }
         let matches = self.board.match_up(START_MAX);
         if matches.is_empty() {
-            // What is possible may be barred by limits, pauses or credit: do not try again at once.
-            self.next_start_at = Instant::now() + PAUSE_MAX;
+            self.is_barred = true;
             return Ok(());
         }
         fault::reach(FaultPoint::StartMatched);
@@ -362,7 +369,8 @@ impl Starts {
         if since.elapsed() > ANSWER_NONE {
             return Err(End::LetGo("NATS does not answer"));
         }
-        if self.publishing.has_failed {
+        if self.publishing.has_failed && self.publishing.next_probe_at.is_none_or(|at| Instant::now() >= at) {
+            self.publishing.next_probe_at = Some(Instant::now() + ROUND_MAX);
             // The stream may have been deleted, or the server is away: what was in the message comes back by the
             // comparison of pods and database.
             let made = tokio::time::timeout(ANSWER_SLOW, self.term.app.bus.ensure_streams()).await;
@@ -412,6 +420,7 @@ impl Starts {
         match read.await {
             Ok((settings, running)) => {
                 self.board.set_limits(settings, running);
+                self.is_barred = false;
                 let before = self.limited();
                 self.tell_beacon(before).await;
                 Ok(())

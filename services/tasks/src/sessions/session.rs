@@ -170,6 +170,13 @@ impl Session {
         self.lock().held.get_mut(&run).map(change).is_some()
     }
 
+    /// The worker is about to be told to stop a run. False: it is not held, or its end is on its way already.
+    pub fn stop(&self, run: RunId) -> bool {
+        let mut state = self.lock();
+        let running = state.held.get_mut(&run).filter(|held| held.stage == Stage::Running);
+        running.map(|held| held.stage = Stage::Stopping).is_some()
+    }
+
     /// What is known of a held run.
     pub fn held(&self, run: RunId) -> Option<Held> {
         self.lock().held.get(&run).cloned()

@@ -27,7 +27,7 @@ pub enum Created {
     Known { id: Uuid },
     /// The id belongs to a task with other content, or to a deleted one.
     IdTaken,
-    /// The idempotency key was used with other content.
+    /// The idempotency key was used with other content, or for a task that was deleted.
     KeyReused,
     /// Somebody creates the same at this moment.
     Again,
@@ -203,7 +203,7 @@ async fn look_up(pool: &PgPool, creates: &[&Create]) -> Result<HashMap<Key, Crea
             // The document decides: a key is worth only what was created under it.
             let same = wanted.is_some() && row.fingerprint == wanted;
             let created = match (row.key_task, row.is_deleted) {
-                (Some(id), Some(_)) if same && row.key_fingerprint == wanted => Created::Known { id },
+                (Some(id), Some(false)) if same && row.key_fingerprint == wanted => Created::Known { id },
                 (Some(_), Some(_)) => Created::KeyReused,
                 (None, Some(false)) if same => Created::Known { id: row.id },
                 (None, Some(_)) => Created::IdTaken,

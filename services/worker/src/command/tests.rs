@@ -52,12 +52,20 @@ async fn stop(script: &str, reason: StopReason) -> (Outcome, Duration) {
     (outcome, began.elapsed())
 }
 
-/// Whether a process that the script wrote the number of to a file still lives.
-fn lives(pid_file: &Path) -> bool {
+/// Waits until a process is gone whose number the script has written to a file.
+async fn gone(pid_file: &Path) {
     let pid = std::fs::read_to_string(pid_file).unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    // A dead process that nobody has asked for yet is not alive.
-    !status.is_empty() && !status.contains(") Z ")
+    let lives = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        // A dead process that nobody has asked for yet is not alive.
+        !status.is_empty() && !status.contains(") Z ")
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while lives() {
+        assert!(Instant::now() < deadline, "process {pid} still lives");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::fs::remove_file(pid_file).unwrap();
 }
 
 fn temporary(name: &str) -> std::path::PathBuf {
@@ -162,8 +170,7 @@ async fn what_a_command_leaves_running_is_ended() {
     let began = Instant::now();
     assert_eq!(run(&script).await, completed("1"));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    assert!(!lives(&file));
-    std::fs::remove_file(file).unwrap();
+    gone(&file).await;
 }
 
 #[tokio::test]
@@ -193,8 +200,7 @@ async fn a_stop_ends_the_whole_group() {
     let (outcome, took) = stop(&script, StopReason::Canceled).await;
     assert_eq!(outcome, Outcome::Stopped);
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert!(!lives(&file));
-    std::fs::remove_file(file).unwrap();
+    gone(&file).await;
 }
 
 #[tokio::test]
@@ -234,12 +240,7 @@ async fn an_aborted_run_leaves_no_process() {
     }
     aborted.abort();
     let _ = aborted.await;
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while lives(&file) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(!lives(&file));
-    std::fs::remove_file(file).unwrap();
+    gone(&file).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,96 @@
+//! The commands and their flags.
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{admin, completions, devstack, health, migrate, queue, role, task, up};
+
+/// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
+#[derive(Debug, Parser)]
+#[command(name = "taskyard", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process, with private servers
+    Up(Box<up::Args>),
+    /// Create, show, watch and steer tasks
+    Task(Box<task::Args>),
+    /// Show and steer queues
+    Queue(queue::Args),
+    /// Run the gateway: REST and gRPC for everybody
+    Gateway(Box<role::gateway::Args>),
+    /// Run a pod of the tasks service
+    Tasks(Box<role::tasks::Args>),
+    /// Run a worker for the built-in kinds of task: http, noop, sleep
+    Worker(Box<role::worker::Args>),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Args),
+    /// Ask a running role whether it is ready; exits with 0 or 1
+    Health(health::Args),
+    /// Tools for those who run an installation
+    Admin(admin::Args),
+    /// Run only the private servers, or a command with them
+    Devstack(devstack::Args),
+    /// Print what makes a shell complete these commands
+    Completions(completions::Args),
+}
+
+/// Reads the command line; help and mistakes end the process.
+pub fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
+}
+
+/// The commands as clap knows them.
+pub fn command() -> clap::Command {
+    // Who runs everything at a desk waits for Ctrl-C, and wants to hear of trouble only.
+    Cli::command().mut_subcommand("up", |up| {
+        up.mut_arg("grace_period_s", |grace| grace.default_value("4")).mut_arg("log", |log| log.default_value("warn"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_the_server_can_stand_anywhere() {
+        for line in [
+            "taskyard task --url http://a:1 --json list --all",
+            "taskyard task list --url http://a:1 --all --json",
+            "taskyard task retry --all-dead --queue q",
+            "taskyard task create --kind k --label a=b --label c=d --payload {} --delay 10m",
+            "taskyard queue limit mail --concurrency 3 --token 0123456789abcdef",
+            "taskyard devstack -- cargo test --workspace",
+            "taskyard up --listen 127.0.0.1:0",
+        ] {
+            if let Err(error) = command().try_get_matches_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+        for line in [
+            "taskyard",
+            "taskyard task create",
+            "taskyard task create --kind k --delay 10",
+            "taskyard task create --kind k --delay 1s --due 2026-01-01T00:00:00Z",
+            "taskyard task list --all --limit 3",
+            "taskyard task list --state done",
+            "taskyard task retry",
+            "taskyard task retry x --all-dead",
+            "taskyard task retry x --queue q",
+            "taskyard queue limit mail",
+        ] {
+            assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The commands, each in a file of its name.
+
+pub mod admin;
+pub mod completions;
+pub mod devstack;
+pub mod health;
+mod listen;
+pub mod migrate;
+pub mod queue;
+pub mod role;
+pub mod task;
+pub mod up;
+
+use crate::{
+    cli::{Cli, Command},
+    exit::Outcome,
+    runtime,
+};
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> Outcome {
+    match cli.command {
+        Command::Up(args) => runtime::large(up::run(*args)),
+        Command::Task(args) => runtime::small(task::run(*args)),
+        Command::Queue(args) => runtime::small(queue::run(args)),
+        Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
+        Command::Tasks(args) => runtime::large(role::tasks::run(*args)),
+        Command::Worker(args) => runtime::large(role::worker::run(*args)),
+        Command::Migrate(args) => runtime::small(migrate::run(args)),
+        Command::Health(args) => runtime::small(health::run(args)),
+        Command::Admin(args) => runtime::small(admin::run(args)),
+        Command::Devstack(args) => runtime::small(devstack::run(args)),
+        Command::Completions(args) => completions::run(args),
+    }
+}

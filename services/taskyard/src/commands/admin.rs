@@ -1,0 +1,27 @@
+//! `taskyard admin`: for those who run an installation. Each command talks to the database itself.
+
+mod new_epoch;
+
+use clap::Subcommand;
+
+use crate::exit::Outcome;
+
+/// What to do.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Begin a new epoch of the event order, after a restore from a backup; readers of events start anew
+    NewEpoch(new_epoch::Args),
+}
+
+/// Does it.
+pub async fn run(args: Args) -> Outcome {
+    match args.command {
+        Command::NewEpoch(args) => new_epoch::run(args).await,
+    }
+}
