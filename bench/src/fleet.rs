@@ -27,6 +27,8 @@ impl Servers {
     pub async fn start(mut settings: Vec<(String, String)>) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("taskyard-bench-{}", Uuid::new_v4().simple()));
         settings.push(("shared_buffers".into(), "512MB".into()));
+        settings.push(("shared_preload_libraries".into(), "pg_stat_statements".into()));
+        settings.push(("pg_stat_statements.track_planning".into(), "on".into()));
         let options = Options {
             install_dir: Some(PathBuf::from(".taskyard/servers")),
             postgres_settings: settings,
@@ -52,6 +54,34 @@ impl Servers {
             ("REDIS_URL", self.stack.redis_url().to_owned()),
             ("NATS_URL", self.stack.nats_url().to_owned()),
         ]
+    }
+
+    /// Begins to count statements anew.
+    pub async fn forget_statements(&self) -> Result<()> {
+        sqlx::raw_sql("create extension if not exists pg_stat_statements; select pg_stat_statements_reset()")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Prints what Postgres spent its time on.
+    pub async fn print_statements(&self, tasks: usize) -> Result<()> {
+        let rows: Vec<(String, i64, f64, i64, i64)> = sqlx::query_as(
+            "select left(regexp_replace(query, '\\s+', ' ', 'g'), 70), calls, total_exec_time + total_plan_time, rows, \
+                wal_bytes::bigint \
+             from pg_stat_statements order by 3 desc limit 12",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for (query, calls, ms, rows, wal) in rows {
+            println!(
+                "    {:>7.1} µs a task  {calls:>7} calls  {:>8.3} ms each  {rows:>8} rows  {:>6} B WAL a task  {query}",
+                ms * 1e3 / tasks as f64,
+                ms / calls as f64,
+                wal / tasks as i64
+            );
+        }
+        Ok(())
     }
 
     /// Stops them and removes the folder.

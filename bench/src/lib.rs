@@ -41,7 +41,11 @@ pub async fn run(options: Options) -> Result<()> {
             let mut results = Vec::new();
             for _ in 0..options.repeats {
                 let fleet = Fleet::start(&servers, 2, 2).await?;
+                servers.forget_statements().await?;
                 results.push(throughput::run(&servers, &fleet, options.tasks, batch).await?);
+                if options.profile {
+                    servers.print_statements(options.tasks).await?;
+                }
                 fleet.stop().await?;
             }
             results.sort_by(|a, b| a.rate.total_cmp(&b.rate));

@@ -25,6 +25,9 @@ pub struct Options {
     /// How long the soak lasts, twice, in seconds; 0 leaves it out
     #[arg(long, default_value_t = 600)]
     pub soak_s: u64,
+    /// Show what Postgres spent its time on in each throughput run
+    #[arg(long)]
+    pub profile: bool,
     /// How long idleness is measured, in seconds
     #[arg(long, default_value_t = 30)]
     pub idle_s: u64,

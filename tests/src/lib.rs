@@ -1,13 +1,19 @@
-//! What the tests across services share: a stack of tasks pods, in this process or as processes of their own, and a
-//! worker that speaks the protocol by hand.
+//! What the tests across services share: a stack of tasks pods, in this process or as processes of their own, a
+//! worker that speaks the protocol by hand, a load of tasks, and the history that it leaves.
 //!
 //! Never in here: an assertion about the system.
 #![allow(clippy::missing_errors_doc, missing_docs, reason = "read by tests only")]
 
+mod history;
+mod listener;
+mod load;
 mod pods;
 mod tasks;
 mod worker;
 
+pub use history::{Happened, History};
+pub use listener::{Heard, Listener};
+pub use load::{Load, LoadOptions, Told};
 pub use pods::{Pod, PodProcess, Stack};
 pub use tasks::{manual, new_task, noop};
 pub use worker::{RawWorker, WorkerOptions};

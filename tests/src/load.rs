@@ -261,7 +261,7 @@ impl Shared {
         loop {
             match client.create_task(task.clone()).await {
                 Ok(_) => break,
-                Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) if error.code.retryable() => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(error) => return Err(error).context("a create was refused"),
             }
         }

@@ -9,7 +9,7 @@ use taskyard_proto::v1::{TaskState, queue_service_client::QueueServiceClient, ta
 use taskyard_runtime::{health::Health, metrics::Metrics};
 use taskyard_tasks::Config;
 use taskyard_testkit::{Process, Sandbox, Servers, eventually, free_port};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -84,17 +84,24 @@ impl Stack {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (health, metrics, stop) = (Health::new(), Metrics::new(), CancellationToken::new());
-        let running =
-            tokio::spawn(taskyard_tasks::run(config, listener, health.clone(), metrics.clone(), stop.clone()));
-        tokio::time::timeout(Duration::from_secs(20), health.wait_until_ready())
+        let run = taskyard_tasks::run(config, listener, health.clone(), metrics.clone(), stop.clone());
+        // A runtime of its own, so that it can be killed with everything that it has started.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let running = runtime.spawn(run);
+        let pod = Pod { address, health, metrics, stop, running: Some(running), runtime: Some(runtime) };
+        tokio::time::timeout(Duration::from_secs(20), pod.health.wait_until_ready())
             .await
             .context("the pod is not ready")?;
-        Ok(Pod { address, health, metrics, stop, running: Some(running) })
+        Ok(pod)
     }
 
     /// A pod as a process of its own, which can be killed and frozen.
     pub async fn process(&self, environment: &[(&str, String)]) -> Result<PodProcess> {
-        let port = free_port()?;
+        self.process_at(free_port()?, environment)
+    }
+
+    /// The same at a port that another process had before.
+    pub fn process_at(&self, port: u16, environment: &[(&str, String)]) -> Result<PodProcess> {
         let ops = free_port()?;
         let mut variables: Vec<(String, String)> = vec![
             ("DATABASE_URL".into(), self.sandbox.database_url().into()),
@@ -113,6 +120,17 @@ impl Stack {
         let process = Process::taskyard(arguments, variables)?;
         let pod = PodProcess { process, address: SocketAddr::from(([127, 0, 0, 1], port)) };
         Ok(pod)
+    }
+
+    /// A worker for the built-in kinds as a process of its own, which has its work from any of these pods.
+    pub fn worker_process(&self, urls: &[String], environment: &[(&str, String)]) -> Result<Process> {
+        let mut variables: Vec<(&str, String)> = vec![
+            ("TASKYARD_TASKS_URL", urls.join(",")),
+            ("TASKYARD_OPS_LISTEN", format!("127.0.0.1:{}", free_port()?)),
+            ("RUST_LOG", std::env::var("TASKYARD_TEST_LOG").unwrap_or_else(|_| "info".into())),
+        ];
+        variables.extend(environment.iter().cloned());
+        Process::taskyard(["worker"], variables)
     }
 
     /// A pod as a process of its own, ready to serve.
@@ -157,6 +175,7 @@ pub struct Pod {
     pub metrics: Metrics,
     pub stop: CancellationToken,
     running: Option<JoinHandle<Result<()>>>,
+    runtime: Option<Runtime>,
 }
 
 impl Pod {
@@ -180,11 +199,45 @@ impl Pod {
             None => Ok(()),
         }
     }
+
+    /// Ends it as SIGKILL would: nothing is tidied up, its connections break.
+    pub fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Whether it leads, as it says itself.
+    pub fn leads(&self) -> bool {
+        self.metric("taskyard_leader").is_some_and(|leads| leads > 0.0)
+    }
+
+    /// The term in which it leads; 0 if it does not.
+    pub fn term(&self) -> u64 {
+        self.metric("taskyard_leader_term").map_or(0, |term| term as u64)
+    }
+
+    /// The value of a metric, of the first of its series.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.metrics.render().ok()?;
+        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        text.lines().find(is_it)?.rsplit(' ').next()?.parse().ok()
+    }
 }
 
 impl Drop for Pod {
     fn drop(&mut self) {
         self.stop.cancel();
+        let Some(runtime) = self.runtime.take() else { return };
+        match self.running.take() {
+            // It may end by itself, with all that it has to tidy up; nobody waits for that.
+            Some(running) => drop(std::thread::spawn(move || {
+                let ended = async { tokio::time::timeout(Duration::from_secs(10), running).await };
+                let _ = runtime.block_on(ended);
+                runtime.shutdown_background();
+            })),
+            None => runtime.shutdown_background(),
+        }
     }
 }
 

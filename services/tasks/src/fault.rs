@@ -10,6 +10,8 @@
 pub enum FaultPoint {
     /// A group of creates is committed, nobody is answered.
     CreateCommitted,
+    /// What a person asked for is committed (complete, retry, update, delete, a queue's settings), nobody is told.
+    CommandCommitted,
     /// A wake was published.
     WakePublished,
     /// Free slots were published.
@@ -18,11 +20,15 @@ pub enum FaultPoint {
     TermTaken,
     /// What runs is read, nobody is told of the new term.
     TermRead,
+    /// The beacon was published.
+    BeaconPublished,
+    /// The term was renewed.
+    TermRenewed,
     /// Tasks are matched, nothing is written.
     StartMatched,
     /// A start is committed, nothing is published.
     StartCommitted,
-    /// Started runs were published.
+    /// A message of started runs, or a greeting, was published.
     WorkPublished,
     /// A pod took started runs in.
     WorkTakenIn,
@@ -34,6 +40,8 @@ pub enum FaultPoint {
     HelloOpened,
     /// A hello is complete, the worker is not welcomed.
     HelloCommitted,
+    /// The worker was welcomed, and nobody knows yet that it is here.
+    WelcomePushed,
     /// Sessions were renewed.
     RenewalCommitted,
     /// A group of results is committed, nobody is told.
@@ -42,16 +50,26 @@ pub enum FaultPoint {
     ResultAcknowledged,
     /// Runs went back to their queue.
     ReturnCommitted,
+    /// The worker was sent to another pod.
+    DrainPushed,
     /// A goodbye has closed its session.
     GoodbyeCommitted,
+    /// A goodbye was answered.
+    FarewellPushed,
     /// A task was canceled, nobody is told.
     CancelCommitted,
+    /// The worker's pod was told to stop a run.
+    StopPublished,
+    /// The worker was told to stop runs.
+    StopPushed,
     /// Sessions were expired, their runs are not looked at.
     ExpiryCommitted,
     /// Slow runs were failed.
     DeadlineCommitted,
     /// Due tasks were made ready.
     DueCommitted,
+    /// Rows that no rule allows were repaired.
+    RepairCommitted,
     /// Events were read.
     EventsRead,
     /// Events were published.
@@ -60,12 +78,15 @@ pub enum FaultPoint {
 
 impl FaultPoint {
     /// All points.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 33] = [
         Self::CreateCommitted,
+        Self::CommandCommitted,
         Self::WakePublished,
         Self::DemandPublished,
         Self::TermTaken,
         Self::TermRead,
+        Self::BeaconPublished,
+        Self::TermRenewed,
         Self::StartMatched,
         Self::StartCommitted,
         Self::WorkPublished,
@@ -74,15 +95,21 @@ impl FaultPoint {
         Self::RunPushed,
         Self::HelloOpened,
         Self::HelloCommitted,
+        Self::WelcomePushed,
         Self::RenewalCommitted,
         Self::FinishCommitted,
         Self::ResultAcknowledged,
         Self::ReturnCommitted,
+        Self::DrainPushed,
         Self::GoodbyeCommitted,
+        Self::FarewellPushed,
         Self::CancelCommitted,
+        Self::StopPublished,
+        Self::StopPushed,
         Self::ExpiryCommitted,
         Self::DeadlineCommitted,
         Self::DueCommitted,
+        Self::RepairCommitted,
         Self::EventsRead,
         Self::EventsPublished,
     ];
@@ -92,10 +119,13 @@ impl FaultPoint {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CreateCommitted => "create-committed",
+            Self::CommandCommitted => "command-committed",
             Self::WakePublished => "wake-published",
             Self::DemandPublished => "demand-published",
             Self::TermTaken => "term-taken",
             Self::TermRead => "term-read",
+            Self::BeaconPublished => "beacon-published",
+            Self::TermRenewed => "term-renewed",
             Self::StartMatched => "start-matched",
             Self::StartCommitted => "start-committed",
             Self::WorkPublished => "work-published",
@@ -104,15 +134,21 @@ impl FaultPoint {
             Self::RunPushed => "run-pushed",
             Self::HelloOpened => "hello-opened",
             Self::HelloCommitted => "hello-committed",
+            Self::WelcomePushed => "welcome-pushed",
             Self::RenewalCommitted => "renewal-committed",
             Self::FinishCommitted => "finish-committed",
             Self::ResultAcknowledged => "result-acknowledged",
             Self::ReturnCommitted => "return-committed",
+            Self::DrainPushed => "drain-pushed",
             Self::GoodbyeCommitted => "goodbye-committed",
+            Self::FarewellPushed => "farewell-pushed",
             Self::CancelCommitted => "cancel-committed",
+            Self::StopPublished => "stop-published",
+            Self::StopPushed => "stop-pushed",
             Self::ExpiryCommitted => "expiry-committed",
             Self::DeadlineCommitted => "deadline-committed",
             Self::DueCommitted => "due-committed",
+            Self::RepairCommitted => "repair-committed",
             Self::EventsRead => "events-read",
             Self::EventsPublished => "events-published",
         }

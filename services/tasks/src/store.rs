@@ -1,6 +1,14 @@
 //! All SQL of the tasks service. Functions are named noun first, take the pool or a connection and return core types
 //! or small structs; none of them opens a transaction of more than one statement, so that a paused process never holds
 //! one open.
+//!
+//! Rows that are known by their key are found by the primary key, whatever the planner thinks of the partial indexes
+//! while the table is small: `state + 0 = 4` and `session is not distinct from …` keep those out of its sight.
+//!
+//! A statement that locks, updates or deletes rows finds those of a partitioned table by parameters (`id = $2`,
+//! `id = any ($2)`), never by a column of another row (`d.id = p.id`). For the latter PostgreSQL 18 picks the partition
+//! while the statement runs, and when it then meets a row that another transaction has just changed, it reads freed
+//! memory: the server crashes, with all connections. Statements that only read, or only insert, are safe.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,7 +2,10 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{admin, completions, devstack, health, migrate, queue, role, task, up};
+use crate::{
+    commands::{admin, completions, devstack, health, migrate, queue, role, task, up, work},
+    server,
+};
 
 /// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
 #[derive(Debug, Parser)]
@@ -22,6 +25,8 @@ pub enum Command {
     Task(Box<task::Args>),
     /// Show and steer queues
     Queue(queue::Args),
+    /// Make any program a worker: it is run for each task
+    Work(Box<work::Args>),
     /// Run the gateway: REST and gRPC for everybody
     Gateway(Box<role::gateway::Args>),
     /// Run a pod of the tasks service
@@ -49,9 +54,13 @@ pub fn parse() -> Cli {
 /// The commands as clap knows them.
 pub fn command() -> clap::Command {
     // Who runs everything at a desk waits for Ctrl-C, and wants to hear of trouble only.
-    Cli::command().mut_subcommand("up", |up| {
-        up.mut_arg("grace_period_s", |grace| grace.default_value("4")).mut_arg("log", |log| log.default_value("warn"))
-    })
+    Cli::command()
+        .mut_subcommand("up", |up| {
+            up.mut_arg("grace_period_s", |grace| grace.default_value("4"))
+                .mut_arg("log", |log| log.default_value("warn"))
+        })
+        // As for all other clients.
+        .mut_subcommand("work", |work| work.mut_arg("url", |url| url.default_value(server::URL_DEFAULT)))
 }
 
 #[cfg(test)]
@@ -72,6 +81,7 @@ mod tests {
             "taskyard task create --kind k --label a=b --label c=d --payload {} --delay 10m",
             "taskyard queue limit mail --concurrency 3 --token 0123456789abcdef",
             "taskyard devstack -- cargo test --workspace",
+            "taskyard work --queue q --kind k --concurrency 8 -- python3 -c x",
             "taskyard up --listen 127.0.0.1:0",
         ] {
             if let Err(error) = command().try_get_matches_from(line.split(' ')) {

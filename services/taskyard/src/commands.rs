@@ -10,6 +10,7 @@ pub mod queue;
 pub mod role;
 pub mod task;
 pub mod up;
+pub mod work;
 
 use crate::{
     cli::{Cli, Command},
@@ -23,6 +24,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Up(args) => runtime::large(up::run(*args)),
         Command::Task(args) => runtime::small(task::run(*args)),
         Command::Queue(args) => runtime::small(queue::run(args)),
+        Command::Work(args) => runtime::large(work::run(*args)),
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
         Command::Tasks(args) => runtime::large(role::tasks::run(*args)),
         Command::Worker(args) => runtime::large(role::worker::run(*args)),

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use crate::{exit::Usage, output::Output};
 
+/// Where `taskyard up` serves.
+pub const URL_DEFAULT: &str = "http://127.0.0.1:8080";
+
 /// How long the first contact may take. Later calls wait longer: a server that was there comes back.
 const CONTACT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -21,7 +24,7 @@ pub struct ServerArgs {
         long,
         global = true,
         env = "TASKYARD_URL",
-        default_value = "http://127.0.0.1:8080",
+        default_value = URL_DEFAULT,
         value_name = "URL",
         help_heading = "Server"
     )]

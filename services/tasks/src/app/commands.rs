@@ -178,7 +178,8 @@ impl App {
     /// If there is none, it has another version, or its state does not allow the change.
     pub async fn update(&self, namespace: Namespace, update: taskyard_proto::convert::Update) -> Result<Task> {
         let id = update.id;
-        let version = update.version.and_then(|version| i32::try_from(version).ok());
+        // A number that no task can have matches none.
+        let version = update.version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
         let now = Utc::now();
         let due_at = update.start.map(|start| due_time(start, now));
         let changes = Update {

@@ -42,6 +42,10 @@ pub async fn run(term: Arc<Term>) -> End {
             // Dispatch does not wait for it; readers find in the database what they miss here.
             Err(error) => tracing::warn!(error = format!("{error:#}"), "events are not relayed"),
         }
+        // The stream may be gone while that of work, which the dispatch loop looks after, is there.
+        if let Err(error) = term.app.bus.ensure_streams().await {
+            tracing::debug!(%error, "the streams cannot be made yet");
+        }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

@@ -52,8 +52,12 @@ pub async fn renew(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()>
             renewed_at = Instant::now();
             continue;
         }
-        let connections: Vec<_> = alive.iter().map(|session| session.connection()).collect();
-        let renewal = sessions::session_renew_batch(&app.pool, &connections, timings.session_timeout);
+        // Counted from the last sign, not from now: a worker that is lost without a word is lost no later.
+        let lives: Vec<_> = alive
+            .iter()
+            .map(|session| (session.connection(), timings.session_timeout.saturating_sub(session.silence())))
+            .collect();
+        let renewal = sessions::session_renew_batch(&app.pool, &lives);
         match tokio::time::timeout(timings.session_timeout / 3, renewal).await {
             Ok(Ok(renewed)) => {
                 fault::reach(FaultPoint::RenewalCommitted);

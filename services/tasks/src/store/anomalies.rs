@@ -72,8 +72,6 @@ pub async fn anomaly_repair(
     anomaly: Anomaly,
     window: std::ops::Range<Place>,
 ) -> Result<u64, sqlx::Error> {
-    let (from_namespace, from_id) = window.start.unwrap_or((Namespace::MIN, Uuid::nil()));
-    let (to_namespace, to_id) = window.end.unwrap_or((Namespace::MAX, Uuid::max()));
     let done = match anomaly {
         Anomaly::RunWithoutSession => {
             sqlx::query!(
@@ -149,34 +147,38 @@ pub async fn anomaly_repair(
             .await?
         }
         Anomaly::ActiveAndFinished => {
+            let odd = odd_active_and_finished(pool, window).await?;
+            if odd.is_empty() {
+                return Ok(0);
+            }
             sqlx::query!(
                 r#"
                 delete from tasks.active a
-                where (a.namespace, a.id) > ($2, $3) and (a.namespace, a.id) <= ($4, $5)
-                    and exists (select from tasks.finished f where f.namespace = a.namespace and f.id = a.id)
+                using unnest($2::int[], $3::uuid[], $4::bigint[]) as o (namespace, id, xact)
+                where a.namespace = o.namespace and a.id = o.id and a.xact = o.xact
                     and exists (select from tasks.leader where term = $1)
                 "#,
                 term,
-                from_namespace,
-                from_id,
-                to_namespace,
-                to_id,
+                &odd.namespaces,
+                &odd.ids,
+                &odd.xacts,
             )
             .execute(pool)
             .await?
         }
         Anomaly::ActiveWithoutDocument => {
+            let odd = odd_active_without_document(pool, window).await?;
+            if odd.is_empty() {
+                return Ok(0);
+            }
             sqlx::query!(
                 r#"
                 with gone as (
                     delete from tasks.active a
-                    where (a.namespace, a.id) > ($2, $3) and (a.namespace, a.id) <= ($4, $5)
-                        and not exists (
-                            select from tasks.documents d
-                            where d.namespace = a.namespace and d.id = a.id and not d.is_deleted
-                        )
+                    using unnest($2::int[], $3::uuid[], $4::bigint[]) as o (namespace, id, xact)
+                    where a.namespace = o.namespace and a.id = o.id and a.xact = o.xact
                         and exists (select from tasks.leader where term = $1)
-                    returning *
+                    returning a.*
                 )
                 insert into tasks.events (
                     at, xact, namespace, epoch, task_id, version, run, type, from_state, attempt, returns, queue, kind,
@@ -188,14 +190,77 @@ pub async fn anomaly_repair(
                 from gone
                 "#,
                 term,
-                from_namespace,
-                from_id,
-                to_namespace,
-                to_id,
+                &odd.namespaces,
+                &odd.ids,
+                &odd.xacts,
             )
             .execute(pool)
             .await?
         }
     };
     Ok(done.rows_affected())
+}
+
+/// Odd rows, as they were found: they are repaired only if nobody has changed them since.
+#[derive(Debug, Default)]
+struct Odd {
+    namespaces: Vec<Namespace>,
+    ids: Vec<Uuid>,
+    xacts: Vec<i64>,
+}
+
+impl Odd {
+    const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+async fn odd_active_and_finished(pool: &PgPool, window: std::ops::Range<Place>) -> Result<Odd, sqlx::Error> {
+    let ((from_namespace, from_id), (to_namespace, to_id)) = bounds(window);
+    sqlx::query_as!(
+        Odd,
+        r#"
+        select
+            coalesce(array_agg(a.namespace), '{}') as "namespaces!", coalesce(array_agg(a.id), '{}') as "ids!",
+            coalesce(array_agg(a.xact), '{}') as "xacts!"
+        from tasks.active a
+        where (a.namespace, a.id) > ($1, $2) and (a.namespace, a.id) <= ($3, $4)
+            and exists (select from tasks.finished f where f.namespace = a.namespace and f.id = a.id)
+        "#,
+        from_namespace,
+        from_id,
+        to_namespace,
+        to_id,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+async fn odd_active_without_document(pool: &PgPool, window: std::ops::Range<Place>) -> Result<Odd, sqlx::Error> {
+    let ((from_namespace, from_id), (to_namespace, to_id)) = bounds(window);
+    sqlx::query_as!(
+        Odd,
+        r#"
+        select
+            coalesce(array_agg(a.namespace), '{}') as "namespaces!", coalesce(array_agg(a.id), '{}') as "ids!",
+            coalesce(array_agg(a.xact), '{}') as "xacts!"
+        from tasks.active a
+        where (a.namespace, a.id) > ($1, $2) and (a.namespace, a.id) <= ($3, $4)
+            and not exists (
+                select from tasks.documents d where d.namespace = a.namespace and d.id = a.id and not d.is_deleted
+            )
+        "#,
+        from_namespace,
+        from_id,
+        to_namespace,
+        to_id,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+fn bounds(window: std::ops::Range<Place>) -> ((Namespace, Uuid), (Namespace, Uuid)) {
+    let from = window.start.unwrap_or((Namespace::MIN, Uuid::nil()));
+    let to = window.end.unwrap_or((Namespace::MAX, Uuid::max()));
+    (from, to)
 }

@@ -2,6 +2,8 @@
 //! active row, or the finished one.
 //!
 //! An empty answer means that the task did not stand so at that moment; the caller reads and decides.
+//!
+//! Documents and finished rows are looked up by parameters, never by a column of another row: see [`super`].
 
 use std::collections::BTreeMap;
 
@@ -134,31 +136,30 @@ pub async fn task_revive_batch(
     namespace: Namespace,
     ids: &[Uuid],
 ) -> Result<(Vec<ReadyTask>, usize), sqlx::Error> {
-    let mut ids = ids.to_vec();
-    ids.sort_unstable();
     let rows = sqlx::query!(
         r#"
-        with input as materialized (
-            select * from unnest($2::uuid[]) as i (id)
+        with found as materialized (
+            select *, case when kind = 'manual' then 1 else 3 end::smallint as to_state
+            from tasks.finished
+            where namespace = $1
+                and id = any ($2)
+                and state in (6, 7)
+                and xact < pg_current_xact_id()::text::bigint
+            order by id
+            for update
+        ),
+        document as materialized (
+            select id, timeout_ms, backoff_ms, backoff_max_ms, attempts_max
+            from tasks.documents
+            where namespace = $1 and id = any ($2) and not is_deleted
         ),
         picked as materialized (
-            select
-                f.*, d.timeout_ms, d.backoff_ms, d.backoff_max_ms, d.attempts_max,
-                case when f.kind = 'manual' then 1 else 3 end::smallint as to_state
-            from input i
-            cross join lateral (
-                select *
-                from tasks.finished f
-                where f.namespace = $1
-                    and f.id = i.id
-                    and f.state in (6, 7)
-                    and f.xact < pg_current_xact_id()::text::bigint
-                for update
-            ) f
-            join tasks.documents d on d.namespace = f.namespace and d.id = f.id and not d.is_deleted
+            select f.*, d.timeout_ms, d.backoff_ms, d.backoff_max_ms, d.attempts_max
+            from found f
+            join document d on d.id = f.id
         ),
         gone as (
-            delete from tasks.finished f using picked p where f.namespace = p.namespace and f.id = p.id
+            delete from tasks.finished where namespace = $1 and id = any (array(select id from picked))
         ),
         active as (
             insert into tasks.active (
@@ -186,7 +187,7 @@ pub async fn task_revive_batch(
         from picked
         "#,
         namespace,
-        &ids,
+        ids,
     )
     .fetch_all(pool)
     .await?;
@@ -270,7 +271,7 @@ pub async fn task_update_active(
                 description = coalesce($5, d.description),
                 labels = coalesce($6::text::jsonb, d.labels)
             from picked p
-            where d.namespace = p.namespace and d.id = p.id
+            where d.namespace = $1 and d.id = $2
                 and ($4::text is not null or $5::text is not null or $6::text is not null)
         ),
         event as (
@@ -340,7 +341,7 @@ pub async fn task_update_finished(
             update tasks.finished f
             set version = p.version + 1, xact = pg_current_xact_id()::text::bigint
             from picked p
-            where f.namespace = p.namespace and f.id = p.id
+            where f.namespace = $1 and f.id = $2
         ),
         document as (
             update tasks.documents d
@@ -348,7 +349,7 @@ pub async fn task_update_finished(
                 description = coalesce($5, d.description),
                 labels = coalesce($6::text::jsonb, d.labels)
             from picked p
-            where d.namespace = p.namespace and d.id = p.id
+            where d.namespace = $1 and d.id = $2
         ),
         event as (
             insert into tasks.events (
@@ -397,13 +398,13 @@ pub async fn task_delete(pool: &PgPool, namespace: Namespace, id: Uuid) -> Resul
             delete from tasks.active a using waiting p where a.namespace = p.namespace and a.id = p.id
         ),
         finished as (
-            delete from tasks.finished f using done p where f.namespace = p.namespace and f.id = p.id
+            delete from tasks.finished f using done where f.namespace = $1 and f.id = $2
         ),
         document as (
             update tasks.documents d
             set is_deleted = true, title = '', description = '', labels = '{}', payload = ''
             from picked p
-            where d.namespace = p.namespace and d.id = p.id
+            where d.namespace = $1 and d.id = $2
         ),
         event as (
             insert into tasks.events (

@@ -134,9 +134,9 @@ async fn write(pool: &PgPool, reporter: Reporter, finishes: &[&Finish]) -> Resul
                 from tasks.active a
                 where a.namespace = i.namespace
                     and a.id = i.id
-                    and a.state = 4
+                    and a.state + 0 = 4
                     and a.run = i.run
-                    and a.session = i.session
+                    and a.session is not distinct from i.session
                     and a.xact < pg_current_xact_id()::text::bigint
                 for update
             ) a
@@ -219,7 +219,7 @@ async fn look_up(pool: &PgPool, finishes: &[&Finish]) -> Result<HashMap<Key, Fin
             exists (
                 select from tasks.active a
                 where a.namespace = i.namespace and a.id = i.id
-                    and a.state = 4 and a.run = i.run and a.session = i.session
+                    and a.state + 0 = 4 and a.run = i.run and a.session is not distinct from i.session
             ) as "runs!",
             exists (
                 select from tasks.events e

@@ -104,7 +104,8 @@ pub async fn run_document_list(pool: &PgPool, runs: &[RunKey]) -> Result<Vec<Run
             d.created_at, d.payload
         from unnest($1::int[], $2::uuid[], $3::int[], $4::uuid[]) as i (namespace, id, run, session)
         join tasks.active a
-            on a.namespace = i.namespace and a.id = i.id and a.state = 4 and a.run = i.run and a.session = i.session
+            on a.namespace = i.namespace and a.id = i.id and a.state + 0 = 4 and a.run = i.run
+                and a.session is not distinct from i.session
         join tasks.documents d on d.namespace = i.namespace and d.id = i.id
         "#,
         &namespaces,

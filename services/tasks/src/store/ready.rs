@@ -177,8 +177,8 @@ pub async fn task_promote_batch(pool: &PgPool, term: i64, rows_max: i64) -> Resu
                 from tasks.active a
                 where a.namespace = d.namespace
                     and a.id = d.id
-                    and a.state = 2
-                    and a.due_at <= now()
+                    and a.state + 0 = 2
+                    and a.due_at + interval '0' <= now()
                     and a.xact < pg_current_xact_id()::text::bigint
                 for no key update
             ) a

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 use taskyard_core::id;
+use uuid::Uuid;
 
 use super::partitions::Partition;
 
@@ -52,20 +53,35 @@ pub async fn partition_is_pinned(
 
 /// Empties a partition that something keeps, some rows at a time, of all that need not be kept.
 pub async fn partition_empty(pool: &PgPool, partition: &Partition, rows_max: i64) -> Result<u64, sqlx::Error> {
-    let keep = match partition.table {
-        // A finished row is let go with its document, so that no list shows half a task.
-        "documents" => {
-            "not exists (select from tasks.active a where a.namespace = p.namespace and a.id = p.id) \
-             and not exists (select from tasks.finished f where f.namespace = p.namespace and f.id = p.id)"
-        }
-        "finished" => "p.state <> 6",
-        _ => return Ok(0),
-    };
     let name = partition.name();
-    let sql = format!(
-        "with old as materialized (select namespace, id from {name} p where {keep} limit $1) \
-         delete from {name} p using old o where p.namespace = o.namespace and p.id = o.id"
+    match partition.table {
+        "documents" => documents_empty(pool, &name, rows_max).await,
+        "finished" => {
+            let sql = format!(
+                "with old as materialized (select namespace, id from {name} p where state <> 6 limit $1) \
+                 delete from {name} p using old o where p.namespace = o.namespace and p.id = o.id and p.state <> 6"
+            );
+            Ok(sqlx::query(AssertSqlSafe(sql)).bind(rows_max).execute(pool).await?.rows_affected())
+        }
+        _ => Ok(0),
+    }
+}
+
+/// A finished row is let go before its document, so that no list shows half a task. What has neither an active nor a
+/// finished row never gets one again, so it is found first and deleted then.
+async fn documents_empty(pool: &PgPool, name: &str, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let find = format!(
+        "select namespace, id from {name} p \
+         where not exists (select from tasks.active a where a.namespace = p.namespace and a.id = p.id) \
+             and not exists (select from tasks.finished f where f.namespace = p.namespace and f.id = p.id) \
+         limit $1"
     );
-    let done = sqlx::query(AssertSqlSafe(sql)).bind(rows_max).execute(pool).await?;
+    let old: Vec<(i32, Uuid)> = sqlx::query_as(AssertSqlSafe(find)).bind(rows_max).fetch_all(pool).await?;
+    let (namespaces, ids): (Vec<i32>, Vec<Uuid>) = old.into_iter().unzip();
+    let delete = format!(
+        "delete from {name} p using unnest($1::int[], $2::uuid[]) as o (namespace, id) \
+         where p.namespace = o.namespace and p.id = o.id"
+    );
+    let done = sqlx::query(AssertSqlSafe(delete)).bind(namespaces).bind(ids).execute(pool).await?;
     Ok(done.rows_affected())
 }

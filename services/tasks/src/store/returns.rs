@@ -101,9 +101,9 @@ pub async fn task_return_batch(
                 from tasks.active a
                 where a.namespace = h.namespace
                     and a.id = h.id
-                    and a.state = 4
+                    and a.state + 0 = 4
                     and a.run = h.run
-                    and a.session = h.session
+                    and a.session is not distinct from h.session
                     and a.xact < pg_current_xact_id()::text::bigint
                 for update
             ) a

@@ -54,32 +54,32 @@ pub struct Connection {
     pub connection: i32,
 }
 
-/// Extends sessions and returns which ones: the others were taken over or are closed.
+/// Extends sessions, each for what is left of its life since its last sign, and returns which ones: the others were
+/// taken over or are closed.
 pub async fn session_renew_batch(
     pool: &PgPool,
-    connections: &[Connection],
-    timeout: Duration,
+    sessions: &[(Connection, Duration)],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let sessions: Vec<Uuid> = connections.iter().map(|connection| connection.session).collect();
-    let numbers: Vec<i32> = connections.iter().map(|connection| connection.connection).collect();
+    let ids: Vec<Uuid> = sessions.iter().map(|(connection, _)| connection.session).collect();
+    let numbers: Vec<i32> = sessions.iter().map(|(connection, _)| connection.connection).collect();
+    let lives_s: Vec<f64> = sessions.iter().map(|(_, life)| life.as_secs_f64()).collect();
     sqlx::query_scalar!(
         r#"
         with alive as materialized (
-            select s.id
-            from tasks.sessions s
-            where s.id = any ($1)
-                and (s.id, s.connection) in (select * from unnest($1::uuid[], $2::int[]))
-                and s.is_open
+            select s.id, i.life_s
+            from unnest($1::uuid[], $2::int[], $3::float8[]) as i (id, connection, life_s)
+            join tasks.sessions s on s.id = i.id and s.connection = i.connection
+            where s.is_open
             order by s.id
-            for no key update
+            for no key update of s
         )
-        update tasks.sessions s set expires_at = now() + $3 * interval '1 second'
+        update tasks.sessions s set expires_at = now() + alive.life_s * interval '1 second'
         from alive where s.id = alive.id
         returning s.id
         "#,
-        &sessions,
+        &ids,
         &numbers,
-        timeout.as_secs_f64(),
+        &lives_s,
     )
     .fetch_all(pool)
     .await

@@ -72,7 +72,7 @@ pub async fn task_start_batch(
                 from tasks.active a
                 where a.namespace = p.namespace
                     and a.id = p.id
-                    and a.state = 3
+                    and a.state + 0 = 3
                     and a.version = p.version
                     and a.xact < pg_current_xact_id()::text::bigint
                 for no key update

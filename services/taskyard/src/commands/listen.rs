@@ -58,9 +58,7 @@ mod tests {
 
     #[test]
     fn every_listener_is_reached() {
-        for (listens, reached) in
-            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
-        {
+        for (listens, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
             assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
         }
     }

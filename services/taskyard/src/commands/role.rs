@@ -10,9 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Runs a role until it ends or a signal tells it to. Health and metrics are served from before its begin to after its
 /// end, so that it is seen to be unready while it starts and while it stops.
-async fn serve<F>(
-    ops: TcpListener, role: impl FnOnce(Health, Metrics, CancellationToken) -> F,
-) -> anyhow::Result<()>
+async fn serve<F>(ops: TcpListener, role: impl FnOnce(Health, Metrics, CancellationToken) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {

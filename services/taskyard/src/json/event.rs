@@ -89,11 +89,6 @@ impl From<v1::Event> for Event {
 impl From<v1::TaskProgress> for Mark {
     fn from(told: v1::TaskProgress) -> Self {
         let progress = told.progress.unwrap_or_default();
-        Self::Progress {
-            task_id: told.task_id,
-            run: told.run,
-            percent: progress.percent,
-            message: progress.message,
-        }
+        Self::Progress { task_id: told.task_id, run: told.run, percent: progress.percent, message: progress.message }
     }
 }

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), (" 2d ", 172_800_000), ("0s", 0)] {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("1h30m", 5_400_000), (" 2d ", 172_800_000), ("0s", 0)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "10", "s", "1 s", "-1s", "1.5s", "1w", "99999999999999999999s", "999999999999999999d"] {

@@ -58,10 +58,7 @@ mod tests {
             error: "broke\nhere".into(),
             ..Default::default()
         };
-        assert_eq!(
-            event(&shown),
-            "00:00:01.000  0190  retrying   q/k  run 1  attempt 1 spent  a title  (broke here)"
-        );
+        assert_eq!(event(&shown), "00:00:01.000  0190  retrying   q/k  run 1  attempt 1 spent  a title  (broke here)");
         let told = v1::TaskProgress {
             task_id: "0190".into(),
             run: 1,

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn lengths_are_exact() {
-        for (millis, said) in [(0, "0s"), (250, "250ms"), (1_500, "1s500ms"), (5_400_000, "1h30m"), (86_400_000, "1d")] {
+        for (millis, said) in [(0, "0s"), (250, "250ms"), (1_500, "1s500ms"), (5_400_000, "1h30m"), (86_400_000, "1d")]
+        {
             assert_eq!(length(Duration::from_millis(millis)), said);
         }
     }

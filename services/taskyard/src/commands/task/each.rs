@@ -15,7 +15,9 @@ use crate::{
 /// Calls `command` for each id and shows each answer. One that is refused does not hinder the others; then it is a
 /// failure.
 pub async fn each(
-    server: &ServerArgs, ids: &[String], command: impl AsyncFn(&str) -> Result<Option<v1::Task>>,
+    server: &ServerArgs,
+    ids: &[String],
+    command: impl AsyncFn(&str) -> Result<Option<v1::Task>>,
 ) -> Outcome {
     let mut output = server.output();
     let mut code = ExitCode::SUCCESS;

@@ -6,12 +6,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{each::each, filter::FilterArgs};
-use crate::{
-    exit::Outcome,
-    output::is_watched,
-    progress,
-    server::ServerArgs,
-};
+use crate::{exit::Outcome, output::is_watched, progress, server::ServerArgs};
 
 /// Which tasks.
 #[derive(clap::Args, Debug)]

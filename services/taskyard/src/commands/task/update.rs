@@ -76,10 +76,14 @@ impl Args {
 
     /// The new values, and the names of what changes.
     fn update(&self) -> Result<(v1::TaskUpdate, Vec<String>)> {
-        let ahead = |delay: Duration| TimeDelta::from_std(delay).ok().and_then(|delay| Utc::now().checked_add_signed(delay));
+        let ahead =
+            |delay: Duration| TimeDelta::from_std(delay).ok().and_then(|delay| Utc::now().checked_add_signed(delay));
         let due = match self.delay {
             Some(delay) => Some(ahead(delay).ok_or_else(|| {
-                Usage::error(format!("--delay is too long; at most {} are allowed", text::length(limits::DUE_AHEAD_MAX)))
+                Usage::error(format!(
+                    "--delay is too long; at most {} are allowed",
+                    text::length(limits::DUE_AHEAD_MAX)
+                ))
             })?),
             None => self.due,
         };
@@ -97,7 +101,8 @@ impl Args {
             ("priority", self.priority.is_some()),
             ("due_time", due.is_some()),
         ];
-        let paths: Vec<_> = changes.into_iter().filter(|(_, changes)| *changes).map(|(name, _)| name.to_owned()).collect();
+        let paths: Vec<_> =
+            changes.into_iter().filter(|(_, changes)| *changes).map(|(name, _)| name.to_owned()).collect();
         if paths.is_empty() {
             return Err(Usage::error(
                 "nothing to change; give --title, --description, --label, --remove-label, --priority, --due or --delay",
@@ -127,8 +132,8 @@ impl Args {
             let version = self.version.unwrap_or(task.version);
             merges_left -= 1;
             match client.update_task(self.request(update, paths.clone(), Some(version))).await {
-                Err(error)
-                    if error.code == ErrorCode::VersionMismatch && self.version.is_none() && merges_left > 0 => {}
+                Err(error) if error.code == ErrorCode::VersionMismatch && self.version.is_none() && merges_left > 0 => {
+                }
                 done => return Ok(done?),
             }
         }

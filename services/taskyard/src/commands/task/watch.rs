@@ -38,12 +38,8 @@ pub struct Args {
 pub async fn run(server: &ServerArgs, args: Args) -> Outcome {
     let client = server.connect().await?;
     let mut output = server.output();
-    let request = v1::WatchTasksRequest {
-        position: args.from,
-        task_id: args.id,
-        queue: args.queue,
-        progress: args.progress,
-    };
+    let request =
+        v1::WatchTasksRequest { position: args.from, task_id: args.id, queue: args.queue, progress: args.progress };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut watch = client.watch(request);

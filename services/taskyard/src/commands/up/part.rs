@@ -56,11 +56,9 @@ pub async fn first_end(parts: &mut [Part]) -> Error {
 mod tests {
     use super::*;
 
-    fn good(stop: CancellationToken) -> impl Future<Output = Result<()>> {
-        async move {
-            stop.cancelled().await;
-            Ok(())
-        }
+    async fn good(stop: CancellationToken) -> Result<()> {
+        stop.cancelled().await;
+        Ok(())
     }
 
     #[tokio::test]

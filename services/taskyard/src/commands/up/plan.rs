@@ -1,6 +1,6 @@
 //! What will run, checked before anything starts.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use taskyard_devstack::{Devstack, Options};
@@ -20,6 +20,8 @@ const POSTGRES_TO_COME: &str = "postgres://to-come";
 const REDIS_TO_COME: &str = "redis://to-come";
 const NATS_TO_COME: &str = "nats://to-come";
 
+/// Streams of workers and watches have nowhere to go, and a person waits for the end.
+const GATEWAY_DRAIN: Duration = Duration::from_secs(2);
 /// The worker's share: slots enough for a desk.
 const WORKER_SLOTS: u32 = 100;
 const WORKER_GRACE_PERIOD_S: u64 = 3;
@@ -89,7 +91,8 @@ impl Plan {
         tasks_config.postgres.url = stack.postgres_url().into();
         tasks_config.redis_url = stack.redis_url().into();
         tasks_config.nats_url = stack.nats_url().into();
-        let gateway_config = taskyard_gateway::Config { tasks_urls: vec![tasks_url.clone()], ..self.gateway };
+        let mut gateway_config = taskyard_gateway::Config { tasks_urls: vec![tasks_url.clone()], ..self.gateway };
+        gateway_config.http.drain = GATEWAY_DRAIN;
         let worker_config = taskyard_worker::Config {
             tasks_url: vec![tasks_url],
             token: self.token,

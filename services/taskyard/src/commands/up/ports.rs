@@ -40,11 +40,8 @@ impl Ports {
         let tasks = listen::bind(wanted.tasks, "--tasks-listen", &mut problems).await;
         let ops = listen::bind(wanted.ops, "--ops-listen", &mut problems).await;
         let ((gateway, tasks), ops) = problems.finish(gateway.zip(tasks).zip(ops))?;
-        let addresses = Addresses {
-            gateway: gateway.local_addr()?,
-            tasks: tasks.local_addr()?,
-            ops: ops.local_addr()?,
-        };
+        let addresses =
+            Addresses { gateway: gateway.local_addr()?, tasks: tasks.local_addr()?, ops: ops.local_addr()? };
         Ok(Self { gateway, tasks, ops, addresses })
     }
 }

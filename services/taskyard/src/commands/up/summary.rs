@@ -58,7 +58,8 @@ mod tests {
         assert!(!text.contains("export") && !text.contains("Data"), "{text}");
         let other = Addresses { gateway: address("0.0.0.0:81"), ..usual };
         let text = text_for("target/taskyard", other, Some(Path::new("/x")), true);
-        for part in ["export TASKYARD_URL=http://127.0.0.1:81\n", "export TASKYARD_TOKEN=…\n", "Data           /x\n"] {
+        for part in ["export TASKYARD_URL=http://127.0.0.1:81\n", "export TASKYARD_TOKEN=…\n", "Data           /x\n"]
+        {
             assert!(text.contains(part), "{text}");
         }
         assert!(text.contains("\n  target/taskyard task create --kind sleep"), "{text}");

@@ -41,14 +41,14 @@ pub fn read(line: &Line<'_>, defaults: &Defaults) -> Result<Option<v1::NewTask>,
         let message = format!("is longer than {LINE_BYTES_MAX} bytes");
         return Err(Bad { code: ErrorCode::TooLarge.as_str().to_owned(), message });
     };
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| line.number == 1).unwrap_or(bytes).trim_ascii();
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| line.number == 1).unwrap_or(bytes).trim_ascii_end();
     if bytes.is_empty() {
         return Ok(None);
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| invalid(format!("is not UTF-8 (byte {})", error.valid_up_to() + 1)))?;
     // serde would take a list of values for a struct, too.
-    if !text.starts_with('{') {
+    if !text.trim_ascii_start().starts_with('{') {
         return Err(invalid("is not a JSON object such as {\"kind\": \"http\", \"payload\": {}}"));
     }
     let mut task = v1::NewTask::from(object(text)?);
@@ -67,7 +67,7 @@ pub fn read(line: &Line<'_>, defaults: &Defaults) -> Result<Option<v1::NewTask>,
 
 /// The same line of the same file has the same key; a line that stands twice is two tasks.
 fn key(number: u64, bytes: &[u8]) -> String {
-    let digest = Sha256::new().chain_update(number.to_be_bytes()).chain_update(bytes).finalize();
+    let digest = Sha256::new().chain_update(number.to_be_bytes()).chain_update(bytes.trim_ascii()).finalize();
     digest.iter().fold("import-".to_owned(), |key, byte| key + &format!("{byte:02x}"))
 }
 
@@ -76,7 +76,8 @@ fn object(text: &str) -> Result<NewTask, Bad> {
     let task = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let message = without_line(&error.into_inner());
-        invalid(if path == "." { message } else { format!("{path}: {message}") })
+        // Where the line ends too early, nobody knows the field.
+        invalid(if matches!(path.as_str(), "." | "?") { message } else { format!("{path}: {message}") })
     })?;
     reader.end().map_err(|error| invalid(without_line(&error)))?;
     Ok(task)

@@ -61,7 +61,10 @@ pub async fn send(client: &Client, mut tasks: Vec<(u64, v1::NewTask)>) -> Result
 impl Answer {
     /// Takes the results in; what can be sent again is given back.
     fn take(
-        &mut self, tasks: Vec<(u64, v1::NewTask)>, results: Vec<v1::CreateTasksResult>, again: bool,
+        &mut self,
+        tasks: Vec<(u64, v1::NewTask)>,
+        results: Vec<v1::CreateTasksResult>,
+        again: bool,
     ) -> Vec<(u64, v1::NewTask)> {
         let mut left = Vec::new();
         for ((number, task), result) in tasks.into_iter().zip(results) {

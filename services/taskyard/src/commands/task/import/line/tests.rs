@@ -53,7 +53,7 @@ fn what_is_wrong_is_named() {
     for (line, message) in [
         ("[]", "is not a JSON object such as"),
         ("null", "is not a JSON object such as"),
-        ("{\"kind\": ", "EOF while parsing a value at column 9"),
+        ("{\"kind\": ", "kind: EOF while parsing a value at column 8"),
         ("{} {}", "trailing characters at column 4"),
         (r#"{"colour": 1}"#, "colour: unknown field `colour`, expected one of `id`"),
         (r#"{"kind": 1}"#, "kind: invalid type: integer `1`, expected a string at column 10"),
@@ -77,17 +77,37 @@ fn what_is_wrong_is_named() {
 /// Lines that are nearly right find more than noise does.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
-        Just("kind"), Just("payload"), Just("labels"), Just("retry"), Just("priority"), Just("due_at"), Just("x")
+        Just("kind"),
+        Just("payload"),
+        Just("labels"),
+        Just("retry"),
+        Just("priority"),
+        Just("due_at"),
+        Just("x")
     ];
     let value = prop_oneof![
-        Just("1"), Just("\"a\""), Just("null"), Just("{}"), Just("{\"a\":\"b\"}"), Just("[[1]]"), Just("1e999"),
-        Just("\"\\ud800\""), Just("{\"attempts_max\":18446744073709551615}"), Just("\"2026-01-31T12:00:00Z\""), Just("{")
+        Just("1"),
+        Just("\"a\""),
+        Just("null"),
+        Just("{}"),
+        Just("{\"a\":\"b\"}"),
+        Just("[[1]]"),
+        Just("1e999"),
+        Just("\"\\ud800\""),
+        Just("{\"attempts_max\":18446744073709551615}"),
+        Just("\"2026-01-31T12:00:00Z\""),
+        Just("{")
     ];
     let object = prop::collection::vec((name, value), 0..4).prop_map(|fields| {
         let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", fields.join(",")).into_bytes()
     });
     prop_oneof![object, prop::collection::vec(any::<u8>(), 0..40)]
+}
+
+fn is_blank(line: &Line<'_>) -> bool {
+    line.bytes
+        .is_some_and(|bytes| bytes.iter().all(|byte| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte)))
 }
 
 proptest! {
@@ -102,7 +122,7 @@ proptest! {
             number += 1;
             prop_assert_eq!(line.number, number);
             match read(&line, &Defaults { queue: "q".into(), kind: "k".into() }) {
-                Ok(None) => prop_assert!(line.bytes.is_some_and(|bytes| !bytes.contains(&b'{'))),
+                Ok(None) => prop_assert!(is_blank(&line)),
                 Ok(Some(task)) => {
                     prop_assert!(task.idempotency_key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX || !task.id.is_empty());
                     prop_assert!(!task.kind.is_empty() && !task.queue.is_empty());
