@@ -4,17 +4,38 @@ use clap::Parser;
 use taskyard_runtime::{health::Health, metrics::Metrics};
 #[derive(Parser)]
 enum Cmd {
-    Tasks { #[command(flatten)] c: taskyard_tasks::Config, #[arg(long, env = "TASKYARD_OPS_LISTEN")] ops: Option<String> },
-    Worker { #[command(flatten)] c: taskyard_worker::Config, #[arg(long, env = "TASKYARD_OPS_LISTEN")] ops: Option<String> },
-    Migrate { #[arg(env = "DATABASE_URL")] url: String },
-    Bench { #[command(flatten)] o: taskyard_bench::Options },
+    Tasks {
+        #[command(flatten)]
+        c: taskyard_tasks::Config,
+        #[arg(long, env = "TASKYARD_OPS_LISTEN")]
+        ops: Option<String>,
+    },
+    Worker {
+        #[command(flatten)]
+        c: taskyard_worker::Config,
+        #[arg(long, env = "TASKYARD_OPS_LISTEN")]
+        ops: Option<String>,
+    },
+    Migrate {
+        #[arg(env = "DATABASE_URL")]
+        url: String,
+    },
+    Bench {
+        #[command(flatten)]
+        o: taskyard_bench::Options,
+    },
 }
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().ok();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
     let cmd = Cmd::parse();
-    if let Cmd::Bench { o } = cmd { return taskyard_bench::run(o).await; }
+    if let Cmd::Bench { o } = cmd {
+        return taskyard_bench::run(o).await;
+    }
     let stop = taskyard_runtime::shutdown::on_signal()?;
     match cmd {
         Cmd::Tasks { c, .. } => {

@@ -54,7 +54,10 @@ pub async fn run(servers: &Servers, tasks: usize) -> Result<Baseline> {
     }
     let took = begun.elapsed();
     let (after, _) = servers.cpu();
-    Ok(Baseline { rate: tasks as f64 / took.as_secs_f64(), postgres_us: cost::per_task(after.saturating_sub(before), tasks) })
+    Ok(Baseline {
+        rate: tasks as f64 / took.as_secs_f64(),
+        postgres_us: cost::per_task(after.saturating_sub(before), tasks),
+    })
 }
 
 async fn insert(connection: &mut PgConnection, left: &AtomicI64) -> Result<()> {

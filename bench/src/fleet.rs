@@ -179,7 +179,11 @@ impl Fleet {
 
 impl OurProcess {
     fn start(
-        binary: &std::path::Path, role: &str, number: usize, environment: &[(String, String)], dir: &std::path::Path,
+        binary: &std::path::Path,
+        role: &str,
+        number: usize,
+        environment: &[(String, String)],
+        dir: &std::path::Path,
     ) -> Result<Self> {
         let name = format!("{role}-{number}");
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")))?;

@@ -7,7 +7,10 @@ use sqlx::PgPool;
 use taskyard_client::{Client, Pods, Token};
 use tokio::process::Command;
 
-use crate::{cost, fleet::{Servers, free_address}};
+use crate::{
+    cost,
+    fleet::{Servers, free_address},
+};
 
 /// Starts `taskyard up` on servers whose transactions can be counted, lets it settle, and measures.
 pub async fn run(time: Duration) -> Result<String> {
@@ -62,7 +65,9 @@ pub async fn run(time: Duration) -> Result<String> {
 
 async fn transactions(pool: &PgPool) -> Result<i64> {
     sqlx::query("select pg_stat_clear_snapshot()").execute(pool).await?;
-    Ok(sqlx::query_scalar("select xact_commit + xact_rollback from pg_stat_database where datname = current_database()")
-        .fetch_one(pool)
-        .await?)
+    Ok(sqlx::query_scalar(
+        "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(pool)
+    .await?)
 }

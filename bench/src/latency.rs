@@ -27,7 +27,11 @@ pub struct Latency {
 
 impl fmt::Display for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "median {:.2} ms, p99 {:.2} ms, max {:.1} ms of {}", self.p50_ms, self.p99_ms, self.max_ms, self.count)
+        write!(
+            f,
+            "median {:.2} ms, p99 {:.2} ms, max {:.1} ms of {}",
+            self.p50_ms, self.p99_ms, self.max_ms, self.count
+        )
     }
 }
 

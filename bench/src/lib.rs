@@ -36,7 +36,10 @@ pub async fn run(options: Options) -> Result<()> {
         println!("\n## Whole life of no-op tasks: {name}\n");
         let servers = Servers::start(settings).await?;
         let baseline = baseline::run(&servers, options.tasks.min(100_000)).await?;
-        println!("{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task", "baseline (16 connections)", baseline.rate, baseline.postgres_us);
+        println!(
+            "{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task",
+            "baseline (16 connections)", baseline.rate, baseline.postgres_us
+        );
         for (title, batch) in [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)] {
             let mut results = Vec::new();
             for _ in 0..options.repeats {
@@ -50,7 +53,13 @@ pub async fn run(options: Options) -> Result<()> {
             }
             results.sort_by(|a, b| a.rate.total_cmp(&b.rate));
             let median = &results[results.len() / 2];
-            println!("{:<34} {:>9.0} tasks/s {:>5.1}   {}", title, median.rate, median.rate / baseline.rate, median.cost);
+            println!(
+                "{:<34} {:>9.0} tasks/s {:>5.1}   {}",
+                title,
+                median.rate,
+                median.rate / baseline.rate,
+                median.cost
+            );
         }
         servers.stop().await?;
     }
@@ -63,16 +72,31 @@ pub async fn run(options: Options) -> Result<()> {
     let rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
     history::fill(&servers, options.history).await?;
     let full = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
-    println!("{:<34} {full}   {:.2} of empty (median)", format!("{} finished tasks", options.history), full.p50_ms / empty.p50_ms);
+    println!(
+        "{:<34} {full}   {:.2} of empty (median)",
+        format!("{} finished tasks", options.history),
+        full.p50_ms / empty.p50_ms
+    );
     let full_rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
-    println!("throughput with that history       {:.0} tasks/s, {:.2} of empty ({rate:.0})", full_rate, full_rate / rate);
+    println!(
+        "throughput with that history       {:.0} tasks/s, {:.2} of empty ({rate:.0})",
+        full_rate,
+        full_rate / rate
+    );
     fleet.stop().await?;
 
     if options.soak_s > 0 {
-        println!("\n## {} s at full rate, with and without a reader that holds a REPEATABLE READ snapshot\n", options.soak_s);
+        println!(
+            "\n## {} s at full rate, with and without a reader that holds a REPEATABLE READ snapshot\n",
+            options.soak_s
+        );
         for held in [false, true] {
             let fleet = Fleet::start(&servers, 2, 0).await?;
-            println!("{:<34} {}", if held { "snapshot held" } else { "no snapshot" }, soak::run(&servers, &fleet, options.soak(), held).await?);
+            println!(
+                "{:<34} {}",
+                if held { "snapshot held" } else { "no snapshot" },
+                soak::run(&servers, &fleet, options.soak(), held).await?
+            );
             fleet.stop().await?;
         }
     }

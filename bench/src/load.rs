@@ -40,7 +40,9 @@ pub async fn create(fleet: &Fleet, tasks: usize, batch: usize) -> Result<()> {
     for caller in 0..callers {
         let client = TaskServiceClient::new(channels[caller % channels.len()].clone());
         let left = left.clone();
-        running.spawn(async move { if batch == 1 { single(client, &left).await } else { batches(client, &left, batch).await } });
+        running.spawn(async move {
+            if batch == 1 { single(client, &left).await } else { batches(client, &left, batch).await }
+        });
     }
     while let Some(ended) = running.join_next().await {
         ended??;

@@ -47,9 +47,8 @@ impl History {
     /// Reads all in one snapshot.
     pub async fn read(pool: &PgPool) -> Result<Self> {
         let mut transaction = pool.begin_with("begin isolation level repeatable read").await?;
-        let events: Vec<Happened> = sqlx::query_as("select * from tasks.events order by epoch, xact, seq")
-            .fetch_all(&mut *transaction)
-            .await?;
+        let events: Vec<Happened> =
+            sqlx::query_as("select * from tasks.events order by epoch, xact, seq").fetch_all(&mut *transaction).await?;
         let rows: Vec<(Uuid, i32, i16)> = sqlx::query_as(
             "select id, version, attempt from tasks.active union all select id, version, attempt from tasks.finished",
         )

@@ -241,11 +241,8 @@ impl Shared {
             let mut task = new_task(PLANNED);
             task.payload = serde_json::to_vec(&Plan { takes_ms, failures })?.into();
             task.queue.clone_from(&options.queues[(number % 5) as usize % options.queues.len()]);
-            task.retry = Some(RetryPolicy {
-                attempts_max: 5,
-                backoff: Some(duration(10)),
-                backoff_max: Some(duration(500)),
-            });
+            task.retry =
+                Some(RetryPolicy { attempts_max: 5, backoff: Some(duration(10)), backoff_max: Some(duration(500)) });
             if number % 11 == 0 {
                 task.delay = Some(duration(800));
             }

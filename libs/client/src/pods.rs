@@ -10,6 +10,7 @@ mod connect;
 mod health;
 mod pod;
 mod resolver;
+mod tried;
 
 use std::{
     fmt,
@@ -24,6 +25,7 @@ use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 use tonic::{Response, Status};
 
 pub use self::channel::PodChannel;
+pub(crate) use self::tried::Tried;
 use self::{choice::Choice, pod::Pod};
 use crate::{
     Token,
@@ -102,12 +104,12 @@ impl Pods {
         .await
     }
 
-    /// A connection to a pod, for a stream that will stay: to any of them, so that streams spread, but not to the one
+    /// A connection to a pod, for a stream that will stay: to any of them, so that streams spread, but not to one
     /// at `except` while there is another.
     ///
     /// # Errors
     /// `UNAVAILABLE` if there is none until the deadline.
-    pub async fn pick_for_stream(&self, except: Option<SocketAddr>, deadline: Instant) -> Result<PodChannel> {
+    pub async fn pick_for_stream(&self, except: &[SocketAddr], deadline: Instant) -> Result<PodChannel> {
         let first: usize = rand::random_range(0..1 << 20);
         self.choose(deadline, |state, waited, now| choice::for_stream(&state.pods, first + waited, except, now)).await
     }

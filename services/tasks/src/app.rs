@@ -21,6 +21,7 @@ use self::{
 };
 use crate::{
     config::Settings,
+    fault::{self, FaultPoint},
     metrics::TaskMetrics,
     progress::ProgressBoard,
     sessions::{Sessions, demand::DemandTeller},
@@ -89,5 +90,6 @@ impl App {
             reason: reason.into(),
         };
         self.bus.tell(self.bus.names().stop(pod), &StopRuns { runs: vec![order] }).await;
+        fault::reach(FaultPoint::StopPublished);
     }
 }

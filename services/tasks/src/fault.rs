@@ -18,7 +18,7 @@ pub enum FaultPoint {
     DemandPublished,
     /// A term was taken, nothing is read.
     TermTaken,
-    /// What runs is read, nobody is told of the new term.
+    /// What runs is read and the first beacon told, nothing is started.
     TermRead,
     /// The beacon was published.
     BeaconPublished,

@@ -6,15 +6,14 @@ use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{
-    EventType, NewTask, RetryPolicy, RetryTasksRequest, RetryTasksResponse, StopReason, TaskFilter, TaskState,
-    TaskUpdate, Verdict, result::Outcome, Failed,
+    EventType, Failed, NewTask, RetryPolicy, RetryTasksRequest, RetryTasksResponse, StopReason, TaskFilter, TaskState,
+    TaskUpdate, Verdict, result::Outcome,
 };
 use taskyard_tests::{manual, new_task, noop};
 use uuid::Uuid;
 
 use crate::setup::{
-    Answer, SOON, Setup, millis, next_run, next_stop, no_run, read, refused, seconds, time, timestamp,
-    wrong_fields,
+    Answer, SOON, Setup, millis, next_run, next_stop, no_run, read, refused, seconds, time, timestamp, wrong_fields,
 };
 
 /// A task of a kind that no worker runs.
@@ -105,7 +104,8 @@ async fn what_a_state_does_not_allow_is_refused_and_changes_nothing() -> Result<
     let run = next_run(&mut worker).await?;
     worker.complete(&run).await?;
     worker.verdict(&run, SOON).await?;
-    let dead = setup.create(NewTask { retry: Some(RetryPolicy { attempts_max: 1, ..Default::default() }), ..noop() }).await?;
+    let dead =
+        setup.create(NewTask { retry: Some(RetryPolicy { attempts_max: 1, ..Default::default() }), ..noop() }).await?;
     let run = next_run(&mut worker).await?;
     worker.fail(&run, "broken").await?;
     worker.verdict(&run, SOON).await?;
@@ -142,7 +142,9 @@ async fn what_a_state_does_not_allow_is_refused_and_changes_nothing() -> Result<
 
     // What is not there, or never was an id.
     let nobody = Uuid::now_v7().to_string();
-    for (id, code) in [(nobody.as_str(), ErrorCode::TaskNotFound), ("", ErrorCode::InvalidInput), ("x", ErrorCode::InvalidInput)] {
+    for (id, code) in
+        [(nobody.as_str(), ErrorCode::TaskNotFound), ("", ErrorCode::InvalidInput), ("x", ErrorCode::InvalidInput)]
+    {
         assert_eq!(refused(setup.get(id).await), code);
         assert_eq!(refused(setup.cancel(id, "").await), code);
         assert_eq!(refused(setup.complete(id, "").await), code);
@@ -182,8 +184,7 @@ async fn a_dead_task_is_retried_with_all_its_attempts_and_its_run_goes_on() -> R
 }
 
 async fn retry_by(setup: &Setup, filter: TaskFilter) -> Result<Answer<Vec<RetryTasksResponse>>> {
-    let mut stream =
-        setup.tasks.clone().retry_tasks(RetryTasksRequest { filter: Some(filter) }).await?.into_inner();
+    let mut stream = setup.tasks.clone().retry_tasks(RetryTasksRequest { filter: Some(filter) }).await?.into_inner();
     let mut told = Vec::new();
     loop {
         match tokio::time::timeout(SOON, stream.message()).await? {
@@ -280,7 +281,14 @@ async fn only_what_the_mask_names_is_changed() -> Result<()> {
     assert_eq!((updated.title.as_str(), updated.state(), updated.version), ("new", TaskState::Canceled, 6));
     assert_eq!(refused(setup.update(&task.id, "title", all, 5).await), ErrorCode::VersionMismatch);
     let events = setup.events_until(&task.id, 6).await?;
-    let expected = [EventType::Created, EventType::Updated, EventType::Updated, EventType::Updated, EventType::Canceled, EventType::Updated];
+    let expected = [
+        EventType::Created,
+        EventType::Updated,
+        EventType::Updated,
+        EventType::Updated,
+        EventType::Canceled,
+        EventType::Updated,
+    ];
     assert_eq!(events.iter().map(|event| event.r#type()).collect::<Vec<_>>(), expected);
     setup.close().await
 }
@@ -312,7 +320,8 @@ async fn a_changed_priority_changes_the_order_and_a_changed_time_the_start() -> 
     assert_eq!(run.task_id, later);
     let moved = setup.create(noop()).await?.id;
     let due = Utc::now() + TimeDelta::milliseconds(2_000);
-    let task = setup.update(&moved, "due_time", TaskUpdate { due_time: timestamp(due), ..Default::default() }, 0).await?;
+    let task =
+        setup.update(&moved, "due_time", TaskUpdate { due_time: timestamp(due), ..Default::default() }, 0).await?;
     assert_eq!(task.state(), TaskState::Scheduled);
     worker.complete(&run).await?;
     no_run(&mut worker).await?;
@@ -329,7 +338,8 @@ async fn a_changed_priority_changes_the_order_and_a_changed_time_the_start() -> 
 async fn a_deleted_task_is_gone_and_its_events_remain() -> Result<()> {
     let setup = Setup::open().await?;
     let mut worker = setup.worker_with(1).await?;
-    let secret = NewTask { title: "secret".into(), description: "secret".into(), payload: "\"secret\"".into(), ..manual() };
+    let secret =
+        NewTask { title: "secret".into(), description: "secret".into(), payload: "\"secret\"".into(), ..manual() };
     let open = setup.create(secret).await?;
     setup.delete(&open.id).await?;
     assert_eq!(refused(setup.get(&open.id).await), ErrorCode::TaskNotFound);

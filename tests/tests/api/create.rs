@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use taskyard_core::{ErrorCode, limits};
-use taskyard_proto::v1::{CreateTasksRequest, EventType, ListEventsRequest, ListTasksRequest, NewTask, RetryPolicy, TaskState};
+use taskyard_proto::v1::{
+    CreateTasksRequest, EventType, ListEventsRequest, ListTasksRequest, NewTask, RetryPolicy, TaskState,
+};
 use taskyard_tests::{WorkerOptions, manual, new_task, noop};
 use uuid::Uuid;
 
@@ -50,8 +52,7 @@ async fn whatever_is_at_its_limit_is_taken_and_kept() -> Result<()> {
     let setup = Setup::open().await?;
     let text = |bytes: usize| "ä".repeat(bytes / 2);
     let due = Utc::now() + TimeDelta::days(366) - TimeDelta::minutes(1);
-    let labels: BTreeMap<String, String> =
-        (0..32).map(|n| (format!("{n:02}{}", "k".repeat(62)), text(256))).collect();
+    let labels: BTreeMap<String, String> = (0..32).map(|n| (format!("{n:02}{}", "k".repeat(62)), text(256))).collect();
     let new = NewTask {
         id: id_of(Utc::now() - TimeDelta::days(7) + TimeDelta::minutes(1)),
         idempotency_key: text(256),
@@ -152,7 +153,10 @@ async fn whatever_breaks_a_limit_is_refused_by_name_and_nothing_is_made() -> Res
     // All that is wrong is named at once.
     let all = NewTask { title: "\0".into(), priority: Some(10), ..new_task("") };
     assert_eq!(wrong_fields(setup.create(all).await), ["task.kind", "task.title", "task.priority"]);
-    assert_eq!(wrong_fields(read(setup.tasks.clone().create_task(taskyard_proto::v1::CreateTaskRequest::default()).await)), ["task"]);
+    assert_eq!(
+        wrong_fields(read(setup.tasks.clone().create_task(taskyard_proto::v1::CreateTaskRequest::default()).await)),
+        ["task"]
+    );
     assert_eq!(setup.stack.number("select count(*) from tasks.documents").await?, 0);
     assert_eq!(setup.stack.number("select count(*) from tasks.queues").await?, 0);
     setup.close().await
@@ -214,7 +218,9 @@ async fn a_batch_of_a_thousand_is_answered_one_by_one() -> Result<()> {
 async fn a_row_that_only_the_database_refuses_is_refused_alone() -> Result<()> {
     let setup = Setup::open().await?;
     // No input that passes our checks is known to be refused: so the table gets one more.
-    sqlx::query("alter table tasks.documents add constraint odd check (title <> 'odd')").execute(&setup.stack.pool).await?;
+    sqlx::query("alter table tasks.documents add constraint odd check (title <> 'odd')")
+        .execute(&setup.stack.pool)
+        .await?;
     let batch: Vec<NewTask> = (0..200)
         .map(|n| NewTask { title: if n % 90 == 17 { "odd".into() } else { format!("even {n}") }, ..noop() })
         .collect();
@@ -310,7 +316,8 @@ async fn the_same_at_two_pods_at_once_makes_one_task() -> Result<()> {
 async fn a_delayed_task_starts_at_its_time() -> Result<()> {
     let setup = Setup::open().await?;
     let mut worker = setup.worker_with(10).await?;
-    let database_now: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()").fetch_one(&setup.stack.pool).await?;
+    let database_now: DateTime<Utc> =
+        sqlx::query_scalar("select clock_timestamp()").fetch_one(&setup.stack.pool).await?;
     let by_delay = setup.create(NewTask { delay: millis(1_500), ..noop() }).await?;
     let by_time = NewTask { due_time: timestamp(database_now + TimeDelta::milliseconds(2_500)), ..noop() };
     let by_time = setup.create(by_time).await?;

@@ -1,1 +1,120 @@
-//! soon
+//! Who is let in, and what any gRPC tool finds: the token, health, reflection.
+
+use anyhow::{Context, Result};
+use taskyard_core::ErrorCode;
+use taskyard_proto::v1::{
+    ListTasksRequest, task_service_client::TaskServiceClient, work_service_client::WorkServiceClient,
+};
+use taskyard_tests::Stack;
+use tokio_stream::StreamExt;
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::setup::{Setup, read, refused};
+
+const TOKEN: &str = "a-token-that-is-long-enough";
+
+async fn serving(channel: &Channel, service: &str) -> Result<ServingStatus> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    Ok(HealthClient::new(channel.clone()).check(request).await?.into_inner().status())
+}
+
+/// The services that reflection names.
+async fn services(channel: Channel, token: Option<&str>) -> Result<Vec<String>, Status> {
+    let mut client = ServerReflectionClient::with_interceptor(channel, |mut request: Request<()>| {
+        if let Some(token) = token {
+            let bearer = MetadataValue::try_from(format!("Bearer {token}")).expect("a header");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        Ok(request)
+    });
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { host: String::new(), message_request };
+    let mut answers = client.server_reflection_info(tokio_stream::once(request)).await?.into_inner();
+    match answers.next().await.transpose()?.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            Ok(list.service.into_iter().map(|service| service.name).collect())
+        }
+        other => Err(Status::unknown(format!("{other:?}"))),
+    }
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() -> Result<()> {
+    let setup = Setup::open().await?;
+    let channel = Endpoint::from_shared(setup.pod.url())?.connect().await?;
+    for service in ["", "taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
+        assert_eq!(serving(&channel, service).await?, ServingStatus::Serving, "{service:?}");
+    }
+    let named = services(channel, None).await?;
+    for service in ["taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
+        assert!(named.iter().any(|name| name == service), "{named:?}");
+    }
+    setup.close().await
+}
+
+#[tokio::test]
+async fn with_a_token_only_who_shows_it_is_let_in_and_health_is_open() -> Result<()> {
+    let stack = Stack::shared().await?;
+    let pod = stack.pod_with(&[("--token", TOKEN)]).await?;
+    let channel = Endpoint::from_shared(pod.url())?.connect().await?;
+    assert_eq!(serving(&channel, "").await?, ServingStatus::Serving);
+
+    let list = async |header: Option<&str>| {
+        let mut request = Request::new(ListTasksRequest::default());
+        if let Some(header) = header {
+            request.metadata_mut().insert("authorization", header.parse().expect("a header"));
+        }
+        read(TaskServiceClient::new(channel.clone()).list_tasks(request).await)
+    };
+    for header in
+        [None, Some("Bearer wrong-token-of-some-length"), Some(TOKEN), Some("Basic a-token-that-is-long-enough")]
+    {
+        assert_eq!(refused(list(header).await), ErrorCode::Unauthenticated, "{header:?}");
+    }
+    assert!(list(Some(&format!("Bearer {TOKEN}"))).await.is_ok());
+    let work = WorkServiceClient::new(channel.clone()).work(tokio_stream::empty()).await;
+    assert_eq!(work.expect_err("it is refused").code(), tonic::Code::Unauthenticated);
+    assert_eq!(services(channel.clone(), None).await.expect_err("it is refused").code(), tonic::Code::Unauthenticated);
+    assert!(!services(channel, Some(TOKEN)).await?.is_empty());
+    pod.stop().await?;
+    stack.close().await
+}
+
+#[tokio::test]
+async fn a_configuration_that_makes_no_sense_is_refused_before_anything_starts() -> Result<()> {
+    let stack = Stack::shared().await?;
+    let refused = async |flags: &[(&str, &str)]| match stack.pod_with(flags).await {
+        Ok(_) => panic!("it starts with {flags:?}"),
+        Err(error) => format!("{error:#}"),
+    };
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
+        let error = refused(&[("--tasks-listen", address)]).await;
+        for words in [address, "can be reached from other machines", "TASKYARD_TOKEN"] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+    let pod = stack.pod_with(&[("--tasks-listen", "0.0.0.0:0"), ("--token", TOKEN)]).await.context("with a token")?;
+    pod.stop().await?;
+    // All that is wrong is named at once.
+    let wrong = [
+        ("--token", "short"),
+        ("--prefix", "No spaces"),
+        ("--session-timeout-s", "4"),
+        ("--retention-days", "14"),
+        ("--dead-retention-days", "13"),
+    ];
+    let error = refused(&wrong).await;
+    for name in ["TOKEN", "PREFIX", "SESSION_TIMEOUT_S", "RETENTION_DAYS", "DEAD_RETENTION_DAYS"] {
+        assert!(error.contains(&format!("TASKYARD_{name}")), "{name}: {error}");
+    }
+    stack.close().await
+}

@@ -8,13 +8,13 @@ use taskyard_proto::{
     status::from_status,
     v1::{
         Assignment, CancelTaskRequest, CompleteTaskRequest, CreateTaskRequest, CreateTasksRequest, CreateTasksResult,
-        DeleteTaskRequest, Event, GetTaskRequest, ListEventsRequest, NewTask, Queue, RetryTaskRequest, Stop, Task,
-        TaskState, TaskUpdate, UpdateTaskRequest, create_tasks_result, queue_service_client::QueueServiceClient,
-        task_service_client::TaskServiceClient,
+        DeleteTaskRequest, Event, GetTaskRequest, ListEventsRequest, NewTask, Queue, RetryPolicy, RetryTaskRequest,
+        Stop, Task, TaskState, TaskUpdate, UpdateTaskRequest, create_tasks_result,
+        queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
     },
 };
-use taskyard_tests::{Pod, RawWorker, Stack, WorkerOptions};
 use taskyard_testkit::eventually;
+use taskyard_tests::{Pod, RawWorker, Stack, WorkerOptions};
 use tonic::{Response, Status, transport::Channel};
 
 /// Long enough on a busy machine; only what fails waits so long.
@@ -203,4 +203,9 @@ pub fn time(timestamp: Option<prost_types::Timestamp>) -> chrono::DateTime<chron
     let timestamp = timestamp.expect("a time");
     chrono::DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).expect("in range"))
         .expect("in range")
+}
+
+/// A policy with so many attempts and next to no delay.
+pub fn retry_policy(attempts_max: u32) -> Option<RetryPolicy> {
+    Some(RetryPolicy { attempts_max, backoff: millis(1), backoff_max: millis(1) })
 }

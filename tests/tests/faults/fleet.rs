@@ -134,10 +134,15 @@ impl Fleet {
         Ok(std::fs::rename(draft, &self.order)?)
     }
 
+    /// Waits until a process has reached the point.
+    pub async fn is_taken(&self, within: Duration) -> Result<()> {
+        let taken = eventually(within, "a process reaches the point", async || (!self.order.exists()).then_some(()));
+        taken.await.context("is taskyard built with --features taskyard-tasks/fault-points?")
+    }
+
     /// Waits until the point was reached and the process stands still or is dead; returns which one, and when.
     pub async fn struck(&mut self, within: Duration) -> Result<(usize, Instant)> {
-        let taken = eventually(within, "a process reaches the point", async || (!self.order.exists()).then_some(()));
-        taken.await.context("is taskyard built with --features taskyard-tasks/fault-points?")?;
+        self.is_taken(within).await?;
         let struck_at = Instant::now();
         let deadline = struck_at + Duration::from_secs(5);
         while Instant::now() < deadline {

@@ -47,7 +47,8 @@ async fn only_the_newest_run_counts_and_a_repetition_is_recorded() -> Result<()>
     assert_eq!(report(&mut old, &first, Outcome::Returned(Default::default())).await?, Verdict::Refused);
 
     // Twice in one message, and again.
-    let result = |run: &Assignment, outcome| RunResult { task_id: run.task_id.clone(), run: run.run, outcome: Some(outcome) };
+    let result =
+        |run: &Assignment, outcome| RunResult { task_id: run.task_id.clone(), run: run.run, outcome: Some(outcome) };
     new.report_all(vec![result(&second, completed("new")), result(&second, completed("new"))]).await?;
     assert_eq!(new.verdict(&second, SOON).await?, Verdict::Recorded);
     assert_eq!(new.verdict(&second, SOON).await?, Verdict::Recorded);

@@ -3,6 +3,7 @@
 //!
 //! Times that are asserted are those that the rules promise, with an allowance for a slow machine.
 
+mod cut;
 mod stopped;
 mod wiped;
 

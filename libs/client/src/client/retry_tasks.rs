@@ -7,7 +7,7 @@ use taskyard_proto::{status::from_status, v1};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use crate::{Pods, backoff::Backoff};
+use crate::{Pods, backoff::Backoff, pods::Tried};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -18,6 +18,7 @@ pub struct RetryTasks {
     request: v1::RetryTasksRequest,
     messages: Option<Streaming<v1::RetryTasksResponse>>,
     backoff: Backoff,
+    tried: Tried,
     // Retried by calls that ended early, and by the present one.
     before: u64,
     present: u64,
@@ -27,7 +28,16 @@ pub struct RetryTasks {
 impl RetryTasks {
     pub(super) fn new(pods: Pods, filter: v1::TaskFilter) -> Self {
         let request = v1::RetryTasksRequest { filter: Some(filter) };
-        Self { pods, request, messages: None, backoff: Backoff::default(), before: 0, present: 0, done: false }
+        Self {
+            pods,
+            request,
+            messages: None,
+            backoff: Backoff::default(),
+            tried: Tried::default(),
+            before: 0,
+            present: 0,
+            done: false,
+        }
     }
 
     /// How far it has come; none after the message with `done`. A call that ends early is made again, and the numbers
@@ -41,6 +51,7 @@ impl RetryTasks {
                 Some(messages) => match messages.message().await {
                     Ok(Some(message)) => {
                         self.backoff.reset();
+                        self.tried.clear();
                         self.present = message.retried;
                         self.done = message.done;
                         let retried = self.before + self.present;
@@ -68,15 +79,22 @@ impl RetryTasks {
 
     async fn open(&mut self) -> Result<(), Status> {
         let deadline = Instant::now() + OPEN_TIMEOUT;
-        let channel =
-            self.pods.pick_for_stream(None, deadline).await.map_err(|error| Status::unavailable(error.message))?;
+        let channel = self
+            .pods
+            .pick_for_stream(self.tried.addresses(), deadline)
+            .await
+            .map_err(|error| Status::unavailable(error.message))?;
         let began = Instant::now();
         let mut client = channel.clone().tasks();
         let opening = client.retry_tasks(self.request.clone());
         let opened = tokio::time::timeout_at(deadline, opening)
             .await
             .unwrap_or_else(|_| Err(Status::unavailable("the pod did not begin in time")));
-        self.messages = Some(opened.inspect_err(|status| channel.avoid(began, status.message()))?.into_inner());
+        let refused = |status: &Status| {
+            channel.avoid(began, status.message());
+            self.tried.add(channel.address());
+        };
+        self.messages = Some(opened.inspect_err(refused)?.into_inner());
         Ok(())
     }
 }

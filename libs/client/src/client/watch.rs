@@ -1,6 +1,6 @@
 //! A stream of events that survives the loss of its pod.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use futures::{Stream, stream};
 use taskyard_core::{ErrorCode, Result};
@@ -11,7 +11,7 @@ use taskyard_proto::{
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use crate::{PodChannel, Pods, backoff::Backoff};
+use crate::{PodChannel, Pods, backoff::Backoff, pods::Tried};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,8 +43,7 @@ pub struct Watch {
     open: Option<Open>,
     backoff: Backoff,
     opened_told: bool,
-    // The pod that was left last; another is better.
-    left: Option<SocketAddr>,
+    tried: Tried,
 }
 
 #[derive(Debug)]
@@ -56,7 +55,7 @@ struct Open {
 
 impl Watch {
     pub(super) fn new(pods: Pods, request: v1::WatchTasksRequest) -> Self {
-        Self { pods, request, open: None, backoff: Backoff::default(), opened_told: false, left: None }
+        Self { pods, request, open: None, backoff: Backoff::default(), opened_told: false, tried: Tried::default() }
     }
 
     /// The position of the last event: a later watch that begins there goes on without gap or double. Empty before the
@@ -105,15 +104,22 @@ impl Watch {
 
     async fn open(&mut self) -> Result<(), Status> {
         let deadline = Instant::now() + OPEN_TIMEOUT;
-        let channel =
-            self.pods.pick_for_stream(self.left, deadline).await.map_err(|error| Status::unavailable(error.message))?;
+        let channel = self
+            .pods
+            .pick_for_stream(self.tried.addresses(), deadline)
+            .await
+            .map_err(|error| Status::unavailable(error.message))?;
         let began = Instant::now();
         let mut client = channel.clone().tasks();
         let opening = client.watch_tasks(self.request.clone());
         let opened = tokio::time::timeout_at(deadline, opening)
             .await
             .unwrap_or_else(|_| Err(Status::unavailable("the pod did not open the watch in time")));
-        let messages = opened.inspect_err(|status| channel.avoid(began, status.message()))?.into_inner();
+        let refused = |status: &Status| {
+            channel.avoid(began, status.message());
+            self.tried.add(channel.address());
+        };
+        let messages = opened.inspect_err(refused)?.into_inner();
         self.open = Some(Open { channel, began, messages });
         Ok(())
     }
@@ -135,6 +141,7 @@ impl Watch {
                     return None;
                 }
                 self.backoff.reset();
+                self.tried.clear();
                 self.request.position.clone_from(&event.position);
                 Some(WatchMessage::Event(Box::new(event)))
             }
@@ -150,7 +157,9 @@ impl Watch {
     /// Leaves the stream; an error only if there is no point in another.
     fn close(&mut self, status: Option<&Status>) -> Result<()> {
         let open = self.open.take();
-        self.left = open.as_ref().map(|open| open.channel.address());
+        if let Some(open) = &open {
+            self.tried.add(open.channel.address());
+        }
         let Some(status) = status else { return Ok(()) };
         let error = from_status(status);
         match error.code {

@@ -34,10 +34,10 @@ pub(super) fn for_call(pods: &[Arc<Pod>], first: usize, now: Instant) -> Choice 
 }
 
 /// Chooses for a stream that will stay: the first pod from `first` on that is not avoided, connected or not, so that
-/// streams spread over all pods, new ones included. `except` is used only if no other will do.
-pub(super) fn for_stream(pods: &[Arc<Pod>], first: usize, except: Option<SocketAddr>, now: Instant) -> Choice {
-    let is_except = |pod: &&Arc<Pod>| Some(pod.address) == except;
-    for pod in in_turns(pods, first).filter(|pod| !is_except(pod)).chain(pods.iter().filter(is_except)) {
+/// streams spread over all pods, new ones included. One at `except` is used only if no other will do.
+pub(super) fn for_stream(pods: &[Arc<Pod>], first: usize, except: &[SocketAddr], now: Instant) -> Choice {
+    let is_except = |pod: &&Arc<Pod>| except.contains(&pod.address);
+    for pod in in_turns(pods, first).filter(|pod| !is_except(pod)).chain(in_turns(pods, first).filter(is_except)) {
         match pod.standing(now) {
             (_, Some(_)) => {}
             (Standing::Connecting, None) => return Choice::Wait(None),

@@ -67,6 +67,9 @@ mod tests {
             let mut leaving = Leaving::new(now, grace, Duration::from_millis(stop_ms));
             let times: Vec<_> = leaving.steps.iter().map(|(at, _)| *at).collect();
             assert!(times.is_sorted() && times[0] >= now && times[3] == now + grace, "{times:?}");
+            if grace > Duration::from_secs(20) {
+                assert_eq!(times[1] - times[0], Duration::from_millis(stop_ms), "handlers have time to stop");
+            }
             let due: Vec<_> = std::iter::from_fn(|| leaving.next_due(now + grace)).collect();
             assert_eq!(due, [Step::Stop, Step::Abort, Step::HandBack, Step::End]);
             assert_eq!(leaving.next_at(), None);

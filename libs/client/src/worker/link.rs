@@ -46,20 +46,15 @@ pub(super) struct Link {
 pub(super) enum OpenError {
     /// The pods refuse this worker; another attempt would not change that.
     Refused(Error),
-    /// Another attempt may succeed.
-    Failed(Error),
+    /// Another attempt may succeed. The pod is named if one was reached.
+    Failed(Option<SocketAddr>, Error),
 }
 
-/// Opens a stream, to another pod than `except` if there is one, and says hello.
-pub(super) async fn open(
-    pods: Pods,
-    hello: v1::Hello,
-    except: Option<SocketAddr>,
-    bytes: u64,
-) -> Result<Link, OpenError> {
+/// Opens a stream, to another pod than those at `except` if there is one, and says hello.
+pub(super) async fn open(pods: Pods, hello: v1::Hello, except: Vec<SocketAddr>, bytes: u64) -> Result<Link, OpenError> {
     let began = Instant::now();
     let deadline = began + HELLO_TIMEOUT;
-    let channel = pods.pick_for_stream(except, deadline).await.map_err(OpenError::Failed)?;
+    let channel = pods.pick_for_stream(&except, deadline).await.map_err(|error| OpenError::Failed(None, error))?;
     let slots = hello.slots;
     let greeting = greet(channel.clone(), hello);
     let greeted = tokio::time::timeout_at(deadline, greeting)
@@ -92,7 +87,7 @@ pub(super) async fn open(
                 ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::InvalidInput => {
                     OpenError::Refused(error)
                 }
-                _ => OpenError::Failed(error),
+                _ => OpenError::Failed(Some(channel.address()), error),
             })
         }
     }

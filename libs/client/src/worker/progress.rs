@@ -65,6 +65,7 @@ mod tests {
             board.put(one.0, &one.1, percent, "a\0b");
         }
         board.put(two.0, &two.1, 5, &"x".repeat(9_999));
+        assert_eq!(board.news.lock().expect("no panic").len(), 2, "however often a run tells");
         let taken = board.take(|_| true);
         let percents: Vec<_> =
             taken.iter().map(|report| (report.run, report.progress.as_ref().expect("set").percent)).collect();

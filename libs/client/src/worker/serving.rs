@@ -26,7 +26,7 @@ use super::{
     progress::Board,
     run_name::RunName,
 };
-use crate::{Pods, backoff::Backoff};
+use crate::{Pods, backoff::Backoff, pods::Tried};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 // When nothing else is due.
@@ -50,8 +50,7 @@ pub(super) struct Serving<H> {
     link: Option<Link>,
     connecting: Option<BoxFuture<'static, Result<Link, OpenError>>>,
     connect_at: Instant,
-    // The pod that was left last; another is better.
-    left: Option<std::net::SocketAddr>,
+    tried: Tried,
     backoff: Backoff,
     warned_at: Option<Instant>,
     said_hello: bool,
@@ -78,7 +77,7 @@ impl<H: Handler> Serving<H> {
             link: None,
             connecting: None,
             connect_at: Instant::now(),
-            left: None,
+            tried: Tried::default(),
             backoff: Backoff::default(),
             warned_at: None,
             said_hello: false,

@@ -47,6 +47,12 @@ async fn many_tasks_go_in_as_many_requests_as_they_need() {
     let client = client(&pod);
     assert!(client.create_tasks(vec![]).await.unwrap().is_empty());
     assert_eq!(pod.calls(), 0);
+    let made = client.create_tasks(vec![v1::NewTask::default(); 2]).await.unwrap();
+    let ids = made.into_iter().map(|result| match result.result {
+        Some(create_tasks_result::Result::Created(created)) => Uuid::parse_str(&created.id).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(ids.collect::<std::collections::BTreeSet<_>>().len(), 2, "each has an id of its own");
     for (count, payload_bytes, requests) in [(2_500, 10, 3), (20, 1 << 20, 3), (3, 15 << 20, 3)] {
         let before = pod.calls();
         let task = v1::NewTask { payload: vec![b'1'; payload_bytes].into(), ..v1::NewTask::default() };

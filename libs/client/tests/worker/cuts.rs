@@ -1,6 +1,12 @@
 //! The stream is cut at every point of the protocol.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use taskyard_client::{
     v1::{Verdict, work_request::Message},
@@ -144,13 +150,19 @@ async fn while_there_is_no_pod_the_work_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_pushed_twice_is_done_once() {
     let mut pod = FakePod::start();
-    let _worker = FakeWorker::start(builder(&[&pod]), |job: Job, _| async { Outcome::Completed(job.payload) });
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&begun);
+    let _worker = FakeWorker::start(builder(&[&pod]), move |job: Job, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Outcome::Completed(job.payload) }
+    });
     let mut stream = pod.welcome().await;
     let id = new_id();
     stream.assign([assignment(&id, 1, "1"), assignment(&id, 1, "1"), assignment(&id, 2, "2")]).await;
     let results = stream.results(2).await;
     assert_eq!(results.iter().map(|result| result.run).sum::<u32>(), 3);
     assert_eq!(stream.barrier().await, []);
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

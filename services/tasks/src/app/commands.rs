@@ -102,6 +102,7 @@ impl App {
         for _ in 0..TRIES_MAX {
             let completed = commands::task_complete_open(&self.pool, namespace, id, result).await;
             if settled(completed.map(|done| done.then_some(())))?.is_some() {
+                fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
                 self.metrics.finished(TaskState::Completed);
                 return self.get(namespace, id).await;
@@ -124,6 +125,7 @@ impl App {
         for _ in 0..TRIES_MAX {
             let revived = commands::task_revive_batch(&self.pool, namespace, &[id]).await;
             if let Some((ready, _)) = settled(revived.map(|revived| (revived.1 > 0).then_some(revived)))? {
+                fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.ready(ready);
                 return self.get(namespace, id).await;
             }
@@ -165,6 +167,7 @@ impl App {
                 // The same page again.
                 return Ok((0, false));
             };
+            fault::reach(FaultPoint::CommandCommitted);
             self.wakes.ready(ready);
             retried = count as u64;
         }
@@ -193,6 +196,7 @@ impl App {
         for _ in 0..TRIES_MAX {
             let updated = commands::task_update_active(&self.pool, namespace, id, &changes).await;
             if let Some(updated) = settled(updated)? {
+                fault::reach(FaultPoint::CommandCommitted);
                 match updated {
                     Updated::Ready(task) => self.wakes.ready([task]),
                     Updated::Scheduled(due_at) => self.wakes.scheduled(due_at),
@@ -214,6 +218,7 @@ impl App {
                 }
                 let updated = commands::task_update_finished(&self.pool, namespace, id, &changes).await;
                 if settled(updated.map(|done| done.then_some(())))?.is_some() {
+                    fault::reach(FaultPoint::CommandCommitted);
                     self.wakes.events();
                     return self.get(namespace, id).await;
                 }
@@ -231,6 +236,7 @@ impl App {
         for _ in 0..TRIES_MAX {
             let deleted = commands::task_delete(&self.pool, namespace, id).await;
             if settled(deleted.map(|done| done.then_some(())))?.is_some() {
+                fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
                 return Ok(());
             }

@@ -41,9 +41,9 @@ pub async fn run(term: Arc<Term>) -> End {
         match ready::task_promote_batch(&term.app.pool, term.number, CHUNK).await {
             Ok(promoted) if !promoted.leads => return End::Fenced,
             Ok(promoted) => {
-                fault::reach(FaultPoint::DueCommitted);
                 let is_full = promoted.ready.len() as i64 == CHUNK;
                 if !promoted.ready.is_empty() {
+                    fault::reach(FaultPoint::DueCommitted);
                     term.app.wakes.ready(promoted.ready);
                 }
                 let wait = if is_full {

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{End, Term};
-use crate::store::anomalies::{self, Anomaly};
+use crate::{
+    fault::{self, FaultPoint},
+    store::anomalies::{self, Anomaly},
+};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -26,6 +29,7 @@ pub async fn run(term: Arc<Term>) -> End {
             match anomalies::anomaly_repair(&term.app.pool, term.number, anomaly, from..window).await {
                 Ok(0) => {}
                 Ok(rows) => {
+                    fault::reach(FaultPoint::RepairCommitted);
                     tracing::error!(anomaly = anomaly.name(), rows, "rows that no rule allows were repaired");
                     term.app.metrics.repaired(anomaly.name(), rows);
                     term.app.wakes.events();

@@ -348,16 +348,19 @@ impl Starts {
         for (pod, runs) in by_pod {
             self.publish(pod.to_owned(), runs).await?;
         }
-        fault::reach(FaultPoint::WorkPublished);
         Ok(())
     }
 
     async fn publish(&mut self, pod: String, runs: Vec<StartedRun>) -> Result<(), End> {
         let number = self.board.slots.next_message(&pod, Instant::now().into_std());
-        let work = Work { term: self.term.number, number, runs };
-        let sent = tokio::time::timeout(ANSWER_SLOW, self.term.app.bus.publish_work(&pod, &work)).await;
-        self.publishing.begin(sent.ok().and_then(Result::ok));
+        self.send(&pod, Work { term: self.term.number, number, runs }).await;
+        fault::reach(FaultPoint::WorkPublished);
         Ok(())
+    }
+
+    async fn send(&mut self, pod: &str, work: Work) {
+        let sent = tokio::time::timeout(ANSWER_SLOW, self.term.app.bus.publish_work(pod, &work)).await;
+        self.publishing.begin(sent.ok().and_then(Result::ok));
     }
 
     fn may_publish(&self) -> bool {
@@ -440,6 +443,7 @@ impl Starts {
     async fn tell_beacon(&mut self, limited: Vec<LimitedQueue>) {
         let beacon = Beacon { term: self.term.number, limited };
         self.term.app.bus.tell(self.term.app.bus.names().beacon(), &beacon).await;
+        fault::reach(FaultPoint::BeaconPublished);
     }
 
     async fn beacon(&mut self) -> Result<(), End> {
@@ -451,6 +455,11 @@ impl Starts {
         // What was lost on the way takes its slots with it until a later message is taken in.
         for pod in self.board.slots.pods_behind(now, BEACON_INTERVAL) {
             self.publish(pod, Vec::new()).await?;
+        }
+        // Only an answered publish shows that NATS is there. A leader that has nothing else to publish says something
+        // that nobody takes in.
+        if self.publishing.begun.is_empty() {
+            self.send("nobody", Work { term: self.term.number, ..Work::default() }).await;
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ pub async fn run(term: Arc<Term>) -> End {
         let renewal = tokio::time::timeout(WRITE_NONE, leader::term_renew(&term.app.pool, term.number)).await;
         match renewal {
             Ok(Ok(Some(renewed))) => {
+                fault::reach(FaultPoint::TermRenewed);
                 written_at = Instant::now();
                 clocks.see(Instant::now(), renewed.now);
                 let Some(bounds) = clocks.may_enforce(Instant::now()) else { continue };
@@ -105,6 +106,10 @@ async fn expire(term: &Term, clock: Range<DateTime<Utc>>) -> Result<(), sqlx::Er
 async fn fail_overdue(term: &Term) -> Result<(), sqlx::Error> {
     let app = &term.app;
     let overdue = finish::task_overdue_list(&app.pool, CHUNK).await?;
+    if overdue.is_empty() {
+        // Past its deadline, and too young to be failed.
+        return Ok(());
+    }
     let finishes: Vec<Finish> = overdue
         .iter()
         .map(|run| Finish {

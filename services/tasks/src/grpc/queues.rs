@@ -13,7 +13,10 @@ use taskyard_proto::{
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::store::queues;
+use crate::{
+    fault::{self, FaultPoint},
+    store::queues,
+};
 
 const PAGE_SIZE_DEFAULT: u32 = 100;
 
@@ -69,6 +72,7 @@ impl Api {
         if !done.map_err(failure::to_error)? {
             return Err(not_found(name));
         }
+        fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
         self.read(name).await
     }
@@ -84,6 +88,7 @@ impl Api {
         if !done.map_err(failure::to_error)? {
             return Err(not_found(name));
         }
+        fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
         self.read(name).await
     }

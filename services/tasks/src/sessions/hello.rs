@@ -128,6 +128,7 @@ pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Ou
     if !stops.is_empty() {
         session.outbox.control(Message::Stops(Stops { stops }));
     }
+    fault::reach(FaultPoint::WelcomePushed);
     app.sessions.insert(session.clone());
     app.demand.changed(&session);
     Ok(session)

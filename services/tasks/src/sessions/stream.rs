@@ -119,6 +119,7 @@ impl Stream {
                     is_told_to_leave = true;
                     if session.drain() {
                         session.outbox.control(Message::Drain(Drain {}));
+                        fault::reach(FaultPoint::DrainPushed);
                         self.app.demand.changed(&session);
                     }
                 }
@@ -172,6 +173,7 @@ impl Stream {
                     return false;
                 }
                 session.outbox.control(Message::Farewell(Farewell {}));
+                fault::reach(FaultPoint::FarewellPushed);
                 return false;
             }
         }
@@ -194,6 +196,7 @@ async fn goodbye(app: &App, session: &Session) -> Result<()> {
     if !returns.is_empty() {
         let returned =
             returns::task_return_batch(&app.pool, None, Reason::Goodbye, &returns).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::ReturnCommitted);
         app.tell_returned(returned);
     }
     Ok(())

@@ -78,6 +78,7 @@ pub async fn renew(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()>
                     for session in &alive {
                         if session.drain() {
                             session.outbox.control(Message::Drain(Drain {}));
+                            fault::reach(FaultPoint::DrainPushed);
                         }
                     }
                 }
@@ -114,8 +115,7 @@ pub async fn follow_leader(app: Arc<App>, stop: CancellationToken) -> anyhow::Re
 /// Held without a row: stop. A row older than 5 s and not held: back to the queue, no attempt spent.
 async fn compare(app: &App) -> Result<(), sqlx::Error> {
     // What is held is noted before the database is read: what is missing there has ended, and is not merely new.
-    let held: Vec<_> =
-        app.sessions.all().into_iter().map(|session| (session.clone(), session.all_held())).collect();
+    let held: Vec<_> = app.sessions.all().into_iter().map(|session| (session.clone(), session.all_held())).collect();
     if held.is_empty() {
         return Ok(());
     }
@@ -176,7 +176,11 @@ fn stop_runs(session: &Session, runs: impl Iterator<Item = (RunId, StopReason)>)
         .filter(|(run, _)| session.stop(*run))
         .map(|((id, run), reason)| Stop { task_id: id.to_string(), run: run.cast_unsigned(), reason: reason.into() })
         .collect();
-    if !stops.is_empty() && !session.outbox.control(Message::Stops(Stops { stops })) {
+    if stops.is_empty() {
+        return;
+    }
+    if !session.outbox.control(Message::Stops(Stops { stops })) {
         session.close();
     }
+    fault::reach(FaultPoint::StopPushed);
 }

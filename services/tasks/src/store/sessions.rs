@@ -56,10 +56,7 @@ pub struct Connection {
 
 /// Extends sessions, each for what is left of its life since its last sign, and returns which ones: the others were
 /// taken over or are closed.
-pub async fn session_renew_batch(
-    pool: &PgPool,
-    sessions: &[(Connection, Duration)],
-) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn session_renew_batch(pool: &PgPool, sessions: &[(Connection, Duration)]) -> Result<Vec<Uuid>, sqlx::Error> {
     let ids: Vec<Uuid> = sessions.iter().map(|(connection, _)| connection.session).collect();
     let numbers: Vec<i32> = sessions.iter().map(|(connection, _)| connection.connection).collect();
     let lives_s: Vec<f64> = sessions.iter().map(|(_, life)| life.as_secs_f64()).collect();

@@ -50,11 +50,11 @@ impl<H: Handler> Serving<H> {
         if let Some(status) = status {
             link.channel.avoid(link.opened_at, status.message());
         }
-        self.left = Some(link.channel.address());
         if link.draining {
             // Another one is on its way.
             return;
         }
+        self.tried.add(link.channel.address());
         tracing::info!(pod = %link.channel.address(), why, "The stream has ended; another is opened");
         self.connect_at = now + self.backoff.next_delay();
     }
@@ -64,7 +64,7 @@ impl<H: Handler> Serving<H> {
         let Some(link) = &mut self.link else { return };
         if !std::mem::replace(&mut link.draining, true) {
             tracing::info!(pod = %link.channel.address(), "The pod sends this worker to another pod");
-            self.left = Some(link.channel.address());
+            self.tried.add(link.channel.address());
             let now = Instant::now();
             // Pods that do nothing but drain are not to be run through without a pause.
             let young = now.duration_since(link.opened_at) < GOOD_STREAM;
@@ -76,8 +76,11 @@ impl<H: Handler> Serving<H> {
         let mut link = match opened {
             Ok(link) => link,
             Err(OpenError::Refused(error)) => return Err(error),
-            Err(OpenError::Failed(error)) => {
+            Err(OpenError::Failed(address, error)) => {
                 let now = Instant::now();
+                if let Some(address) = address {
+                    self.tried.add(address);
+                }
                 if self.warned_at.is_none_or(|at| now >= at + WARN_INTERVAL) {
                     self.warned_at = Some(now);
                     tracing::warn!(error = error.message, "No stream to a pod; trying again");
@@ -87,7 +90,7 @@ impl<H: Handler> Serving<H> {
             }
         };
         self.warned_at = None;
-        self.left = None;
+        self.tried.clear();
         for name in self.held.finished() {
             link.outgoing.push_result(name);
         }
@@ -112,6 +115,7 @@ impl<H: Handler> Serving<H> {
             held: self.held.names().map(RunName::to_proto).collect(),
         };
         self.said_hello = true;
-        self.connecting = Some(Box::pin(link::open(self.pods.clone(), hello, self.left, self.config.bytes)));
+        let except = self.tried.addresses().to_vec();
+        self.connecting = Some(Box::pin(link::open(self.pods.clone(), hello, except, self.config.bytes)));
     }
 }

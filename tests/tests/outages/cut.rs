@@ -1,0 +1,239 @@
+//! NATS is cut off for 20 s, in each direction alone and in both: from pods, and from the leader.
+//!
+//! 20 s are longer than everything that depends on NATS waits: free slots are void after 11 s, and a leader lets go
+//! after 15 s without an answered publish.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use taskyard_proto::v1::{CancelTaskRequest, CreateTaskRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict};
+use taskyard_testkit::{Proxy, eventually};
+use taskyard_tests::{Load, LoadOptions, Pod, RawWorker, Stack, WorkerOptions, new_task};
+use tokio::time::Instant;
+
+use super::{ALLOWANCE, SETTLED, leader, none};
+
+const CUT: Duration = Duration::from_secs(20);
+/// A queue that may run so many at once.
+const NARROW: &str = "narrow";
+const NARROW_LIMIT: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    ToNats,
+    FromNats,
+    Both,
+}
+
+impl Direction {
+    const ALL: [Self; 3] = [Self::ToNats, Self::FromNats, Self::Both];
+
+    fn cut(self, proxy: &Proxy) {
+        match self {
+            Self::ToNats => proxy.cut_up(),
+            Self::FromNats => proxy.cut_down(),
+            Self::Both => proxy.cut(),
+        }
+    }
+}
+
+/// A pod whose way to NATS can be cut.
+struct CutOff {
+    direction: Direction,
+    proxy: Proxy,
+    pod: Pod,
+}
+
+impl CutOff {
+    async fn start(stack: &Stack, direction: Direction) -> Result<Self> {
+        let proxy = Proxy::to_url(stack.sandbox.nats_url()).await?;
+        let url = proxy.url_through(stack.sandbox.nats_url())?;
+        let pod = stack.pod_with(&[("--nats-url", &url)]).await?;
+        Ok(Self { direction, proxy, pod })
+    }
+}
+
+async fn limit(pod: &Pod, queue: &str) -> Result<()> {
+    // A queue is there as soon as a task names it.
+    let mut task = new_task("manual");
+    queue.clone_into(&mut task.queue);
+    pod.tasks().await?.create_task(CreateTaskRequest { task: Some(task) }).await?;
+    let request = SetQueueLimitsRequest { name: queue.to_owned(), concurrency_max: NARROW_LIMIT };
+    pod.queues().await?.set_queue_limits(request).await?;
+    Ok(())
+}
+
+/// All slots and the limited queue are used to the full again, and nothing was spent or lost.
+async fn all_is_well(stack: &Stack, mut load: Load) -> Result<()> {
+    load.settle(SETTLED).await?;
+    load.fill_slots("default", SETTLED).await?;
+    load.fill_queue(NARROW, NARROW_LIMIT, SETTLED).await?;
+    assert_eq!(stack.number("select count(*) from tasks.sessions where not is_open").await?, 0, "sessions expired");
+    let told = load.tell().await?;
+    none("after the load", told.faults())?;
+    let reasons = told.history.reasons();
+    println!("{} tasks, {} events, returns: {reasons:?}", told.accepted.len(), told.history.events.len());
+    // A worker hands back what it has no slot for.
+    for unwanted in ["expired", "timeout", "repaired", "handed_back"] {
+        assert!(!reasons.contains_key(unwanted), "{reasons:?}");
+    }
+    assert!(told.history.most_running(NARROW) <= NARROW_LIMIT as usize, "the limit was broken");
+    Ok(())
+}
+
+/// A worker of one run that is canceled while its pod cannot hear of it.
+struct Canceled {
+    worker: RawWorker,
+    kind: String,
+}
+
+impl Canceled {
+    async fn start(place: usize, pod: &Pod) -> Result<(Self, taskyard_proto::v1::Assignment)> {
+        let kind = format!("long-{place}");
+        let options = WorkerOptions { kinds: vec![kind.clone()], slots: 1, ..WorkerOptions::default() };
+        let mut worker = RawWorker::open(&pod.url(), options).await?;
+        let task = Some(new_task(&kind));
+        pod.tasks().await?.create_task(CreateTaskRequest { task }).await?;
+        let run = worker.next_run(ALLOWANCE).await?.context("no run came")?;
+        Ok((Self { worker, kind }, run))
+    }
+
+    /// The comparison looks every 10 s, whatever NATS does.
+    async fn is_stopped(&mut self, run: &taskyard_proto::v1::Assignment) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10) + ALLOWANCE;
+        while self.worker.stops.is_empty() {
+            let stepped = tokio::time::timeout_at(deadline, self.worker.step()).await;
+            ensure!(stepped.context("it was not stopped")??, "the stream ended");
+        }
+        let stop = self.worker.stops.remove(0);
+        ensure!(stop.task_id == run.task_id && stop.run == run.run, "{stop:?}");
+        ensure!(matches!(stop.reason(), StopReason::NotYours | StopReason::Canceled), "{stop:?}");
+        self.worker.stopped(run).await?;
+        ensure!(self.worker.verdict(run, ALLOWANCE).await? == Verdict::Refused);
+        Ok(())
+    }
+
+    /// The slot of the canceled run was not lost.
+    async fn works_again(mut self) -> Result<()> {
+        let run = self.worker.next_run(CUT + SETTLED).await?.context("the slot was lost")?;
+        self.worker.complete(&run).await?;
+        self.worker.goodbye().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_cut_off_from_nats() -> Result<()> {
+    let stack = Stack::shared().await?;
+    let leads = stack.pod().await?;
+    leader(std::slice::from_ref(&leads), ALLOWANCE).await?;
+    let cut_off = try_join_all(Direction::ALL.map(|direction| CutOff::start(&stack, direction))).await?;
+    limit(&leads, NARROW).await?;
+
+    let all: Vec<String> = std::iter::once(&leads).chain(cut_off.iter().map(|one| &one.pod)).map(Pod::url).collect();
+    let options = LoadOptions { queues: vec!["default".into(), NARROW.into()], ..LoadOptions::new(&all) };
+    let load = Load::start(&stack.pool, options)?;
+    let mut canceled = Vec::new();
+    for (place, one) in cut_off.iter().enumerate() {
+        canceled.push(Canceled::start(place, &one.pod).await?);
+    }
+    load.goes_on(100, ALLOWANCE).await?;
+
+    for one in &cut_off {
+        one.direction.cut(&one.proxy);
+    }
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut client = leads.tasks().await?;
+    for (_, run) in &canceled {
+        client.cancel_task(CancelTaskRequest { id: run.task_id.clone(), reason: String::new() }).await?;
+    }
+    try_join_all(canceled.iter_mut().map(|(canceled, run)| canceled.is_stopped(run))).await?;
+    // Their next runs, which come when all is well again.
+    let kinds: Vec<String> = canceled.iter().map(|(canceled, _)| canceled.kind.clone()).collect();
+    let next: Vec<_> = canceled.into_iter().map(|(canceled, _)| tokio::spawn(canceled.works_again())).collect();
+    // Work goes on at the others.
+    load.goes_on(50, ALLOWANCE).await?;
+    tokio::time::sleep_until(began + CUT).await;
+    assert!(leads.leads(), "whoever leads has its way to NATS");
+    for one in &cut_off {
+        one.proxy.heal();
+    }
+
+    for kind in &kinds {
+        client.create_task(CreateTaskRequest { task: Some(new_task(kind)) }).await?;
+    }
+    for worker in next {
+        worker.await??;
+    }
+    sqlx::query("delete from tasks.sessions where not is_open").execute(&stack.pool).await?;
+    all_is_well(&stack, load).await?;
+    stack.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_at_work_is_cut_off_from_nats() -> Result<()> {
+    try_join_all(
+        Direction::ALL
+            .map(|direction| async move { leader_at_work(direction).await.with_context(|| format!("{direction:?}")) }),
+    )
+    .await?;
+    Ok(())
+}
+
+async fn leader_at_work(direction: Direction) -> Result<()> {
+    let stack = Stack::shared().await?;
+    let led = CutOff::start(&stack, direction).await?;
+    leader(std::slice::from_ref(&led.pod), ALLOWANCE).await?;
+    let other = stack.pod().await?;
+    limit(&other, NARROW).await?;
+    let both = [led.pod.url(), other.url()];
+    let options = LoadOptions {
+        urls: vec![other.url()],
+        queues: vec!["default".into(), NARROW.into()],
+        ..LoadOptions::new(&both)
+    };
+    let load = Load::start(&stack.pool, options)?;
+    load.goes_on(50, ALLOWANCE).await?;
+
+    direction.cut(&led.proxy);
+    let began = Instant::now();
+    eventually(Duration::from_secs(15) + ALLOWANCE, "another leads", async || other.leads().then_some(())).await?;
+    load.goes_on(50, ALLOWANCE).await?;
+    tokio::time::sleep_until(began + CUT).await;
+    led.proxy.heal();
+    all_is_well(&stack, load).await?;
+    stack.close().await
+}
+
+/// A leader that has nothing to publish notices as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_leader_is_cut_off_from_nats() -> Result<()> {
+    try_join_all(
+        Direction::ALL
+            .map(|direction| async move { idle_leader(direction).await.with_context(|| format!("{direction:?}")) }),
+    )
+    .await?;
+    Ok(())
+}
+
+async fn idle_leader(direction: Direction) -> Result<()> {
+    let stack = Stack::shared().await?;
+    let led = CutOff::start(&stack, direction).await?;
+    leader(std::slice::from_ref(&led.pod), ALLOWANCE).await?;
+    let other = stack.pod().await?;
+    let mut worker = RawWorker::open(&other.url(), WorkerOptions::default()).await?;
+    worker.listen(Duration::from_secs(6)).await?;
+
+    direction.cut(&led.proxy);
+    // The free slots that the leader knew of are void by then.
+    worker.listen(Duration::from_secs(13)).await?;
+    let mut client = other.tasks().await?;
+    client.create_task(CreateTaskRequest { task: Some(taskyard_tests::noop()) }).await?;
+    let run = worker.next_run(CUT + ALLOWANCE).await?.context("the task was not started")?;
+    worker.complete(&run).await?;
+    assert!(other.leads());
+    led.proxy.heal();
+    stack.wait_for(TaskState::Completed, 1, ALLOWANCE).await?;
+    stack.close().await
+}
