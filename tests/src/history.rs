@@ -109,7 +109,7 @@ impl History {
                 }
                 state = event.to_state;
             }
-            let last = life().last();
+            let last = life().next_back();
             let row = self.rows.get(task);
             // A deleted task has no row.
             if state.is_some() && row != last.map(|last| (last.version, last.attempt)).as_ref() {

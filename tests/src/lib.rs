@@ -8,12 +8,16 @@ mod history;
 mod listener;
 mod load;
 mod pods;
+mod setup;
 mod tasks;
+mod times;
 mod worker;
 
 pub use history::{Happened, History};
 pub use listener::{Heard, Listener};
 pub use load::{Load, LoadOptions, Told};
 pub use pods::{Pod, PodProcess, Stack};
-pub use tasks::{manual, new_task, noop};
+pub use setup::{Answer, SOON, Setup, create_on, read};
+pub use tasks::{manual, new_task, noop, retry_policy};
+pub use times::{millis, seconds, time, timestamp};
 pub use worker::{RawWorker, WorkerOptions};

@@ -1,7 +1,9 @@
 //! New tasks.
 
-use taskyard_proto::v1::NewTask;
+use taskyard_proto::v1::{NewTask, RetryPolicy};
 use uuid::Uuid;
+
+use crate::millis;
 
 /// A task of a kind, with an id of its own.
 pub fn new_task(kind: &str) -> NewTask {
@@ -16,4 +18,9 @@ pub fn noop() -> NewTask {
 /// A task for people.
 pub fn manual() -> NewTask {
     new_task("manual")
+}
+
+/// A policy with so many attempts and next to no delay.
+pub fn retry_policy(attempts_max: u32) -> Option<RetryPolicy> {
+    Some(RetryPolicy { attempts_max, backoff: millis(1), backoff_max: millis(1) })
 }

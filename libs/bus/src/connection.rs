@@ -16,6 +16,8 @@ use crate::Names;
 const WORK_AGE_MAX: Duration = Duration::from_secs(30);
 /// How long a request to the server may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long what may be lost may wait for a connection that takes nothing.
+const TELL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -102,10 +104,18 @@ impl Bus {
         }
     }
 
-    /// Says something to whoever listens. It may be lost.
+    /// Says something to whoever listens. It may be lost, and is while the server is away: the client would keep it,
+    /// stale, and make whoever speaks wait once it keeps too much.
     pub async fn tell(&self, subject: String, message: &impl Message) {
-        if let Err(error) = self.client.publish(subject, message.encode_to_vec().into()).await {
-            tracing::debug!(%error, "a message was not sent");
+        if !self.is_connected() {
+            tracing::debug!(subject, "a message was not sent: NATS is away");
+            return;
+        }
+        let publish = self.client.publish(subject, message.encode_to_vec().into());
+        match tokio::time::timeout(TELL_TIMEOUT, publish).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a message was not sent"),
+            Err(_) => tracing::debug!("a message was not sent: NATS takes nothing"),
         }
     }
 

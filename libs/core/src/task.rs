@@ -130,6 +130,14 @@ pub enum Order {
     FinishedAsc,
 }
 
+impl Order {
+    /// Only finished tasks are listed, by the time of their finish.
+    #[must_use]
+    pub const fn is_by_finish(self) -> bool {
+        matches!(self, Self::FinishedDesc | Self::FinishedAsc)
+    }
+}
+
 /// What a list shows.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Filter {

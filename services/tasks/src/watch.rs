@@ -30,8 +30,9 @@ use uuid::Uuid;
 use crate::{
     app::App,
     store::{
-        epoch,
+        epoch::{self, Epoch},
         events::{self, Event},
+        partitions::{self, Partition},
     },
 };
 
@@ -181,13 +182,20 @@ async fn is_readable(app: &App, position: Position, newest: Position) -> Result<
         return Ok(false);
     }
     let oldest = events::event_oldest(&app.pool).await.map_err(failure::to_error)?;
-    if oldest.is_some_and(|oldest| position < oldest) {
+    if oldest.is_some_and(|oldest| position < oldest) && !is_complete(app, epoch).await? {
         return Ok(false);
     }
     let behind = events::event_count_after(&app.pool, position, limits::WATCH_REPLAY_EVENTS_MAX as i64 + 1)
         .await
         .map_err(failure::to_error)?;
     Ok(behind <= limits::WATCH_REPLAY_EVENTS_MAX as i64)
+}
+
+/// Whether all events of an epoch are still there: it began when the oldest partition was there already.
+async fn is_complete(app: &App, epoch: &Epoch) -> Result<bool> {
+    let partitions = partitions::partition_list(&app.pool).await.map_err(failure::to_error)?;
+    let oldest = partitions.iter().filter(|partition| partition.table == "events").map(Partition::starts_at).min();
+    Ok(oldest.is_some_and(|oldest| oldest <= epoch.opened_at))
 }
 
 struct Watch {

@@ -41,6 +41,8 @@ pub enum Command {
     Admin(admin::Args),
     /// Run only the private servers, or a command with them
     Devstack(devstack::Args),
+    /// Measure all of it on this machine, against a baseline in the same run
+    Bench(taskyard_bench::Options),
     /// Print what makes a shell complete these commands
     Completions(completions::Args),
 }

@@ -32,6 +32,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Health(args) => runtime::small(health::run(args)),
         Command::Admin(args) => runtime::small(admin::run(args)),
         Command::Devstack(args) => runtime::small(devstack::run(args)),
+        Command::Bench(options) => runtime::large(taskyard_bench::run(options)),
         Command::Completions(args) => completions::run(args),
     }
 }

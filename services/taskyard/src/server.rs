@@ -58,8 +58,9 @@ impl ServerArgs {
         let mut problems = Problems::default();
         let token = TokenArgs { token: self.token.clone(), token_file: self.token_file.clone() }.check(&mut problems);
         problems.finish(Some(()))?;
+        // The client's errors name the field `url`.
         let pods = Pods::connect([&self.url], Token::maybe(token.expose())?)
-            .map_err(|error| Usage::error(format!("--url: {}", error.message)))?;
+            .map_err(|error| Usage::error(format!("--{}", error.message)))?;
         pods.pick(Instant::now() + CONTACT_WITHIN).await.with_context(|| {
             format!("no server answers at {}; `taskyard up` starts one, --url or TASKYARD_URL names another", self.url)
         })?;

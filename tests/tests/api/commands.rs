@@ -9,12 +9,10 @@ use taskyard_proto::v1::{
     EventType, Failed, NewTask, RetryPolicy, RetryTasksRequest, RetryTasksResponse, StopReason, TaskFilter, TaskState,
     TaskUpdate, Verdict, result::Outcome,
 };
-use taskyard_tests::{manual, new_task, noop};
+use taskyard_tests::{Answer, SOON, Setup, manual, millis, new_task, noop, read, seconds, time, timestamp};
 use uuid::Uuid;
 
-use crate::setup::{
-    Answer, SOON, Setup, millis, next_run, next_stop, no_run, read, refused, seconds, time, timestamp, wrong_fields,
-};
+use crate::expect::{next_run, next_stop, no_run, refused, wrong_fields};
 
 /// A task of a kind that no worker runs.
 fn waiting() -> NewTask {

@@ -8,12 +8,12 @@ use taskyard_core::{ErrorCode, limits};
 use taskyard_proto::v1::{
     CreateTasksRequest, EventType, ListEventsRequest, ListTasksRequest, NewTask, RetryPolicy, TaskState,
 };
-use taskyard_tests::{WorkerOptions, manual, new_task, noop};
+use taskyard_tests::{
+    SOON, Setup, WorkerOptions, create_on, manual, millis, new_task, noop, read, seconds, time, timestamp,
+};
 use uuid::Uuid;
 
-use crate::setup::{
-    SOON, Setup, create_on, millis, next_run, outcome, read, refused, seconds, time, timestamp, wrong_fields,
-};
+use crate::expect::{next_run, outcome, refused, wrong_fields};
 
 /// A UUIDv7 of another time than now.
 fn id_of(time: DateTime<Utc>) -> String {

@@ -5,7 +5,8 @@ use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{
     ListTasksRequest, task_service_client::TaskServiceClient, work_service_client::WorkServiceClient,
 };
-use taskyard_tests::Stack;
+use taskyard_testkit::eventually;
+use taskyard_tests::{SOON, Setup, Stack, read};
 use tokio_stream::StreamExt;
 use tonic::{
     Request, Status,
@@ -18,13 +19,18 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::setup::{Setup, read, refused};
+use crate::expect::refused;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
 
-async fn serving(channel: &Channel, service: &str) -> Result<ServingStatus> {
-    let request = HealthCheckRequest { service: service.to_owned() };
-    Ok(HealthClient::new(channel.clone()).check(request).await?.into_inner().status())
+/// Waits until health says that a service is there: it follows the pod's readiness a moment later.
+async fn until_serving(channel: &Channel, service: &str) -> Result<()> {
+    eventually(SOON, format!("{service:?} serves"), async || {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = HealthClient::new(channel.clone()).check(request).await.ok()?.into_inner();
+        (answer.status() == ServingStatus::Serving).then_some(())
+    })
+    .await
 }
 
 /// The services that reflection names.
@@ -52,7 +58,7 @@ async fn health_and_reflection_answer() -> Result<()> {
     let setup = Setup::open().await?;
     let channel = Endpoint::from_shared(setup.pod.url())?.connect().await?;
     for service in ["", "taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
-        assert_eq!(serving(&channel, service).await?, ServingStatus::Serving, "{service:?}");
+        until_serving(&channel, service).await?;
     }
     let named = services(channel, None).await?;
     for service in ["taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
@@ -66,7 +72,7 @@ async fn with_a_token_only_who_shows_it_is_let_in_and_health_is_open() -> Result
     let stack = Stack::shared().await?;
     let pod = stack.pod_with(&[("--token", TOKEN)]).await?;
     let channel = Endpoint::from_shared(pod.url())?.connect().await?;
-    assert_eq!(serving(&channel, "").await?, ServingStatus::Serving);
+    until_serving(&channel, "").await?;
 
     let list = async |header: Option<&str>| {
         let mut request = Request::new(ListTasksRequest::default());

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use taskyard_core::{ErrorCode, Position};
 use taskyard_proto::v1::{Event, EventType, ListEventsRequest, NewTask, TaskState, TaskUpdate, WatchTasksRequest};
-use taskyard_tests::{manual, noop};
+use taskyard_tests::{SOON, Setup, manual, noop, read, retry_policy, time};
 use uuid::Uuid;
 
-use crate::setup::{NEVER, SOON, Setup, next_run, read, refused, retry_policy, time, wrong_fields};
+use crate::expect::{NEVER, next_run, refused, wrong_fields};
 
 async fn page(setup: &Setup, position: &str, task_id: &str, page_size: u32) -> Result<(Vec<Event>, String, bool)> {
     let request = ListEventsRequest { position: position.into(), task_id: task_id.into(), page_size };
@@ -37,7 +37,7 @@ async fn an_event_says_what_happened_to_whom() -> Result<()> {
     worker.slots(0).await?;
     setup.retry(&task.id).await?;
     setup.cancel(&task.id, "enough").await?;
-    let events = setup.events_until(&task.id, 12).await?;
+    let events = setup.events_until(&task.id, 11).await?;
 
     use EventType as E;
     use TaskState as S;

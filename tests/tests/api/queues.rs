@@ -4,33 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use taskyard_core::ErrorCode;
-use taskyard_proto::v1::{
-    ListQueuesRequest, NewTask, PauseQueueRequest, Queue, ResumeQueueRequest, SetQueueLimitsRequest, TaskState,
-};
+use taskyard_proto::v1::{ListQueuesRequest, NewTask, Queue, TaskState};
 use taskyard_testkit::eventually;
-use taskyard_tests::{RawWorker, WorkerOptions, manual, new_task, noop};
+use taskyard_tests::{RawWorker, SOON, Setup, WorkerOptions, manual, new_task, noop, read, seconds};
 
-use crate::setup::{Answer, NEVER, SOON, Setup, next_run, no_run, read, refused, seconds, wrong_fields};
+use crate::expect::{NEVER, next_run, no_run, refused, wrong_fields};
 
 /// Well before the leader would find out by itself, every 10 s.
 const AT_ONCE: Duration = Duration::from_secs(6);
-
-impl Setup {
-    async fn pause(&self, name: &str) -> Answer<Queue> {
-        let answer = self.queues.clone().pause_queue(PauseQueueRequest { name: name.to_owned() }).await;
-        Ok(read(answer)?.queue.unwrap_or_default())
-    }
-
-    async fn resume(&self, name: &str) -> Answer<Queue> {
-        let answer = self.queues.clone().resume_queue(ResumeQueueRequest { name: name.to_owned() }).await;
-        Ok(read(answer)?.queue.unwrap_or_default())
-    }
-
-    async fn limit(&self, name: &str, concurrency_max: u32) -> Answer<Queue> {
-        let request = SetQueueLimitsRequest { name: name.to_owned(), concurrency_max };
-        Ok(read(self.queues.clone().set_queue_limits(request).await)?.queue.unwrap_or_default())
-    }
-}
 
 fn in_queue(queue: &str) -> NewTask {
     NewTask { queue: queue.to_owned(), ..noop() }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::TimeDelta;
 use taskyard_proto::v1::{EventType, Failed, NewTask, RetryPolicy, StopReason, TaskState, Verdict, result::Outcome};
-use taskyard_tests::{WorkerOptions, noop};
+use taskyard_tests::{SOON, Setup, WorkerOptions, millis, noop, seconds, time};
 
-use crate::setup::{SOON, Setup, millis, next_run, next_stop, no_run, seconds, time};
+use crate::expect::{next_run, next_stop, no_run};
 
 fn retry(attempts_max: u32, backoff_ms: i64) -> Option<RetryPolicy> {
     Some(RetryPolicy { attempts_max, backoff: millis(backoff_ms), backoff_max: millis(backoff_ms) })

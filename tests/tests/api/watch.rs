@@ -11,10 +11,10 @@ use taskyard_proto::{
         watch_tasks_response::Message,
     },
 };
-use taskyard_tests::{Pod, manual, noop};
+use taskyard_tests::{Pod, SOON, Setup, WorkerOptions, manual, noop, read, retry_policy};
 use tonic::Streaming;
 
-use crate::setup::{NEVER, SOON, Setup, next_run, read, refused, retry_policy, wrong_fields};
+use crate::expect::{NEVER, next_run, refused, wrong_fields};
 
 /// An open watch, and where it began.
 struct Watch {
@@ -24,7 +24,7 @@ struct Watch {
 
 /// What the first message of a watch can be.
 enum First {
-    Opened(Watch),
+    Opened(Box<Watch>),
     Reset(String),
 }
 
@@ -32,7 +32,7 @@ async fn begin(pod: &Pod, request: WatchTasksRequest) -> Result<First> {
     let mut stream = pod.tasks().await?.watch_tasks(request).await?.into_inner();
     let first = tokio::time::timeout(SOON, stream.message()).await??.context("a first message")?;
     match first.message {
-        Some(Message::Opened(opened)) => Ok(First::Opened(Watch { stream, position: opened.position })),
+        Some(Message::Opened(opened)) => Ok(First::Opened(Box::new(Watch { stream, position: opened.position }))),
         Some(Message::Reset(reset)) => {
             anyhow::ensure!(stream.message().await?.is_none(), "a reset ends the stream");
             Ok(First::Reset(reset.position))
@@ -43,7 +43,7 @@ async fn begin(pod: &Pod, request: WatchTasksRequest) -> Result<First> {
 
 async fn watch(pod: &Pod, request: WatchTasksRequest) -> Result<Watch> {
     match begin(pod, request).await? {
-        First::Opened(watch) => Ok(watch),
+        First::Opened(watch) => Ok(*watch),
         First::Reset(position) => bail!("it is reset to {position}"),
     }
 }
@@ -93,15 +93,28 @@ async fn listed(setup: &Setup, position: &str) -> Result<Vec<Event>> {
     }
 }
 
+/// The same, once there are so many: a transaction of anybody on the server may hold them up.
+async fn listed_until(setup: &Setup, position: &str, count: usize) -> Result<Vec<Event>> {
+    let all = async || listed(setup, position).await.ok().filter(|events| events.len() >= count);
+    let events = taskyard_testkit::eventually(SOON, format!("{count} events"), all).await?;
+    assert_eq!(events.len(), count);
+    Ok(events)
+}
+
+/// How many events [`make_events`] makes of three tasks: created, started, completed; created, started, retrying, due,
+/// started, dead; created, started, canceled.
+const OF_THREE: usize = 3 + 6 + 3;
+
 fn parse(position: &str) -> Position {
     position.parse().expect("a position")
 }
 
-/// Some tasks with a life.
-async fn make_events(setup: &Setup, tasks: usize) -> Result<()> {
-    let mut worker = setup.worker_with(10).await?;
+/// Some tasks with a life, in a queue of their own.
+async fn make_events(setup: &Setup, queue: &str, tasks: usize) -> Result<()> {
+    let mut worker = setup.worker(WorkerOptions { queues: vec![queue.to_owned()], ..WorkerOptions::default() }).await?;
     for n in 0..tasks {
-        let task = setup.create(NewTask { title: n.to_string(), retry: retry_policy(2), ..noop() }).await?;
+        let new = NewTask { title: n.to_string(), queue: queue.to_owned(), retry: retry_policy(2), ..noop() };
+        let task = setup.create(new).await?;
         let run = next_run(&mut worker).await?;
         match n % 3 {
             0 => worker.complete(&run).await?,
@@ -122,12 +135,11 @@ async fn make_events(setup: &Setup, tasks: usize) -> Result<()> {
 #[tokio::test]
 async fn a_watch_shows_what_happens_from_now_on() -> Result<()> {
     let setup = Setup::open().await?;
-    setup.create(manual()).await?;
+    let before = setup.create(manual()).await?;
+    setup.events_until(&before.id, 1).await?;
     let mut watch = watch_from(&setup.pod, "").await?;
-    make_events(&setup, 9).await?;
-    let expected = listed(&setup, &watch.position).await?;
-    // 9 lives of created, started, completed; of created, started, retrying, due, started, dead; …, canceled.
-    assert_eq!(expected.len(), 3 * (3 + 6 + 3));
+    make_events(&setup, "a", 9).await?;
+    let expected = listed_until(&setup, &watch.position, 3 * OF_THREE).await?;
     let events = watch.events(expected.len()).await?;
     assert_eq!(events, expected);
     watch.nothing().await?;
@@ -141,8 +153,8 @@ async fn a_watch_goes_on_after_any_position() -> Result<()> {
     let setup = Setup::open().await?;
     // Of a house in which nothing has happened yet.
     let empty = watch_from(&setup.pod, "").await?.position;
-    make_events(&setup, 5).await?;
-    let all = listed(&setup, "").await?;
+    make_events(&setup, "a", 6).await?;
+    let all = listed_until(&setup, "", 2 * OF_THREE).await?;
     assert_eq!(watch_from(&setup.pod, &empty).await?.events(all.len()).await?, all);
     for (n, event) in all.iter().enumerate() {
         let mut watch = watch_from(&setup.pod, &event.position).await?;
@@ -165,7 +177,8 @@ async fn who_reconnects_again_and_again_sees_every_event_once() -> Result<()> {
     let begin = watch_from(&setup.pod, "").await?.position;
     let steady = watch_from(&second, &begin).await?;
     let work = async {
-        tokio::try_join!(make_events(&setup, 40), make_events(&setup, 40), make_events(&setup, 40))?;
+        let lives = ["a", "b", "c"].map(|queue| make_events(&setup, queue, 39));
+        futures::future::try_join_all(lives).await?;
         let last = setup.create(NewTask { title: "the last".into(), ..manual() }).await?;
         Ok::<_, anyhow::Error>(last.id)
     };
@@ -174,8 +187,8 @@ async fn who_reconnects_again_and_again_sees_every_event_once() -> Result<()> {
         while seen.last().is_none_or(|event| event.title != "the last") {
             let event = watch.event(SOON).await?.context("the last event did not come")?;
             seen.push(event);
-            if reconnects && seen.len() % 7 == 0 {
-                let pod = if seen.len() % 2 == 0 { &setup.pod } else { &second };
+            if reconnects && seen.len().is_multiple_of(7) {
+                let pod = if seen.len().is_multiple_of(2) { &setup.pod } else { &second };
                 watch = watch_from(pod, &seen[seen.len() - 1].position).await?;
             }
         }
@@ -184,8 +197,7 @@ async fn who_reconnects_again_and_again_sees_every_event_once() -> Result<()> {
     let wandering = watch_from(&setup.pod, &begin).await?;
     let (last, wanderer, steady) = tokio::join!(work, follow(wandering, true), follow(steady, false));
     setup.events_until(&last?, 1).await?;
-    let expected = listed(&setup, &begin).await?;
-    assert_eq!(expected.len(), 40 * (3 + 6 + 3) + 1);
+    let expected = listed_until(&setup, &begin, 39 * OF_THREE + 1).await?;
     assert_eq!(positions(&wanderer?), positions(&expected));
     assert_eq!(positions(&steady?), positions(&expected));
     second.stop().await?;
@@ -201,6 +213,7 @@ async fn a_watch_shows_the_task_or_queue_that_it_asks_for() -> Result<()> {
     let setup = Setup::open().await?;
     let in_queue = |queue: &str| NewTask { queue: queue.into(), ..manual() };
     let one = setup.create(in_queue("a")).await?;
+    setup.events_until(&one.id, 1).await?;
     let of_task = WatchTasksRequest { task_id: one.id.clone(), ..WatchTasksRequest::default() };
     let mut of_task = watch(&setup.pod, of_task).await?;
     let of_queue = WatchTasksRequest { queue: "b".into(), ..WatchTasksRequest::default() };
@@ -234,14 +247,14 @@ async fn a_watch_shows_the_task_or_queue_that_it_asks_for() -> Result<()> {
 #[tokio::test]
 async fn who_is_too_far_behind_or_ahead_is_told_to_read_anew() -> Result<()> {
     let setup = Setup::open().await?;
-    setup.create(manual()).await?;
+    let first = setup.create(manual()).await?;
+    setup.events_until(&first.id, 1).await?;
     let start = watch_from(&setup.pod, "").await?.position;
     let most = limits::WATCH_REPLAY_EVENTS_MAX;
     setup.create_all((0..most).map(|_| manual()).collect()).await?;
     let last = setup.create(manual()).await?;
     setup.events_until(&last.id, 1).await?;
-    let all = listed(&setup, &start).await?;
-    assert_eq!(all.len(), most + 1);
+    let all = listed_until(&setup, &start, most + 1).await?;
     // As far behind as may be: all comes.
     assert_eq!(watch_from(&setup.pod, &all[0].position).await?.events(most).await?, all[1..]);
     let newest = all[most].position.clone();
@@ -261,7 +274,12 @@ async fn who_is_too_far_behind_or_ahead_is_told_to_read_anew() -> Result<()> {
     assert_eq!(watch.events(1).await?[0].task_id, last.id);
 
     // Events that retention has dropped: nobody is left in the belief to have seen all.
-    sqlx::query("delete from tasks.events where version = 1").execute(&setup.stack.pool).await?;
+    for sql in [
+        "delete from tasks.events where version = 1",
+        "update tasks.epochs set opened_at = opened_at - interval '60 days'",
+    ] {
+        sqlx::query(sql).execute(&setup.stack.pool).await?;
+    }
     let request = WatchTasksRequest { position: all[500].position.clone(), ..WatchTasksRequest::default() };
     assert!(matches!(begin(&setup.pod, request).await?, First::Reset(_)));
     drop(watch);

@@ -12,11 +12,11 @@ use taskyard_proto::{
     },
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{RawWorker, WorkerOptions, new_task, noop};
+use taskyard_tests::{RawWorker, SOON, Setup, WorkerOptions, new_task, noop, retry_policy, seconds};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::setup::{NEVER, SOON, Setup, next_run, no_run, retry_policy};
+use crate::expect::{NEVER, next_run, next_stop, no_run};
 
 fn error_of(error: &anyhow::Error) -> Error {
     from_status(error.downcast_ref::<Status>().expect("a status"))
@@ -88,7 +88,7 @@ async fn a_newer_hello_of_a_session_takes_it_over_with_what_it_holds() -> Result
     // The old stream is closed.
     let closed = async { while first.step().await.unwrap_or(false) {} };
     tokio::time::timeout(SOON, closed).await.context("the old stream goes on")?;
-    let stop = crate::setup::next_stop(&mut second).await?;
+    let stop = next_stop(&mut second).await?;
     assert_eq!((stop.task_id, stop.run), foreign);
     // What it forgot comes again, once the slot of the stopped one is free.
     no_run(&mut second).await?;
@@ -205,7 +205,7 @@ async fn what_a_worker_gets_is_the_task() -> Result<()> {
         title: "größe".into(),
         labels: [("team".to_owned(), "a".to_owned())].into(),
         payload: r#"{ "a" : [1.50, "\u0000"] }"#.into(),
-        timeout: crate::setup::seconds(77),
+        timeout: seconds(77),
         retry: retry_policy(7),
         queue: "q".into(),
         ..noop()

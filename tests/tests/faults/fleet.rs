@@ -61,6 +61,15 @@ impl Fleet {
     pub async fn add(&mut self, environment: &[(&'static str, String)]) -> Result<usize> {
         let mut environment = environment.to_vec();
         environment.push(("TASKYARD_FAULT_FILE", self.order.to_string_lossy().into_owned()));
+        self.add_pod(environment).await
+    }
+
+    /// One more pod, which takes no orders. Returns its number.
+    pub async fn add_deaf(&mut self) -> Result<usize> {
+        self.add_pod(Vec::new()).await
+    }
+
+    async fn add_pod(&mut self, environment: Vec<(&'static str, String)>) -> Result<usize> {
         self.pods.push(Member { port: free_port()?, pod: None, environment });
         let number = self.pods.len() - 1;
         self.start_pod(number).await?;

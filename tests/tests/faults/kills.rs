@@ -85,14 +85,7 @@ async fn where_it_obeys_enforces_and_repairs() -> Result<()> {
 /// as it should, once, and no attempt is spent for the pods' deaths. The workers live through all of it.
 async fn a_pod_dies_at_each_of(points: &[FaultPoint]) -> Result<()> {
     let mut fleet = Fleet::start(2).await?;
-    let options = TrafficOptions {
-        urls: fleet.urls(),
-        workers: 3,
-        slots: 10,
-        pause: Duration::from_millis(25),
-        with_everything: true,
-    };
-    let traffic = Traffic::start(&fleet.stack.pool, &options)?;
+    let traffic = Traffic::start(&fleet.stack.pool, &TrafficOptions::everything(&fleet.urls()))?;
     for point in points {
         let begun = Instant::now();
         let name = point.name();
@@ -118,8 +111,8 @@ async fn a_pod_dies_at_each_of(points: &[FaultPoint]) -> Result<()> {
     fleet.close().await
 }
 
-/// Most points are reached by the load. Returns a pod that was stopped for the sake of the point.
-async fn provoke(fleet: &mut Fleet, traffic: &Traffic, point: FaultPoint) -> Result<Option<usize>> {
+/// Most points are reached by the load; the others need something to happen. Returns a pod that was stopped for the sake of the point.
+pub async fn provoke(fleet: &mut Fleet, traffic: &Traffic, point: FaultPoint) -> Result<Option<usize>> {
     match point {
         // Another pod has to take the lead.
         FaultPoint::TermTaken | FaultPoint::TermRead => {

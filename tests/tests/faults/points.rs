@@ -56,13 +56,18 @@ const PLACES: &[(&str, &str, &[(&str, usize)])] = &[
 /// Functions that do something for the outside to see and have no point of their own, and why.
 const WITHOUT: &[(&str, &str, &str)] = &[
     ("app/creates.rs", "ensure", "a queue without tasks is no promise; the create behind it has a point"),
-    ("app/finishes.rs", "tell", "tells by way of the wakes, which have a point"),
     ("dispatcher/housekeeping.rs", "keep_house", "forgets what is of no use any more; each statement stands alone"),
-    ("dispatcher/leadership.rs", "run", "what it takes is passed to `lead_on`, which begins with a point"),
+    ("dispatcher/leadership.rs", "lead_on", "the next term that it takes goes through the point at its beginning"),
+    ("dispatcher/leadership.rs", "run", "the term that it takes is passed to `lead_on`, which begins with a point"),
     ("dispatcher/relay.rs", "publish", "called by `relay`, which has the points"),
     ("dispatcher/relay.rs", "run", "makes streams, which hold nothing yet"),
+    ("dispatcher/starts.rs", "begin", "makes streams, which hold nothing yet"),
     ("dispatcher/starts.rs", "check_publishing", "makes streams, which hold nothing yet"),
+    ("dispatcher/starts.rs", "open", "begins an epoch, in a transaction of its own that every connection repeats"),
+    ("dispatcher/starts.rs", "send", "called by `publish`, which has the point"),
+    ("lib.rs", "advance_epoch", "an operator's command, not a pod's"),
     ("lib.rs", "make_partitions", "empty partitions, made again by any pod"),
+    ("lib.rs", "run", "begins an epoch, as above"),
     ("progress.rs", "tell", "progress is kept nowhere"),
 ];
 

@@ -55,6 +55,15 @@ pub async fn faults(stack: &Stack, within: Duration) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+/// The newest position that was relayed.
+pub async fn newest(stack: &Stack) -> Result<Position> {
+    let client = connect_nats(stack.sandbox.nats_url()).await?;
+    let names = Names::new(stack.sandbox.prefix());
+    let stream = jetstream::new(client).get_stream(names.events_stream()).await?;
+    let message = stream.get_last_raw_message_by_subject(&names.events()).await?;
+    Ok(last_of(&EventBatch::decode(message.payload)?))
+}
+
 fn last_of(batch: &EventBatch) -> Position {
     batch.last.map(position_from_bus).unwrap_or_default()
 }

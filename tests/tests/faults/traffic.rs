@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use taskyard_client::{
@@ -33,14 +34,18 @@ use crate::checks::Fate;
 pub const PLANNED: &str = "planned";
 /// For workers that come and go, and for the others.
 pub const VISIT: &str = "visit";
+/// A queue to which the test has given a limit.
+pub const LIMITED: &str = "limited";
 /// For one worker that never reports.
 const STUCK: &str = "stuck";
 
 /// What a run shall do.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plan {
     pub ms: u64,
+    /// Carried along, and given back as the result.
+    pub ballast: String,
     /// Fails as long as fewer attempts are spent.
     pub fails: u32,
     /// The first run is handed back.
@@ -53,25 +58,47 @@ pub struct Plan {
 
 impl Plan {
     /// A task with this plan.
-    pub fn task(self) -> Result<NewTask> {
+    pub fn task(&self) -> Result<NewTask> {
         let backoff = Some(duration_to_proto(Duration::from_millis(20)));
         let retry = RetryPolicy { attempts_max: 5, backoff, backoff_max: backoff };
-        Ok(NewTask { payload: serde_json::to_vec(&self)?.into(), retry: Some(retry), ..new_task(PLANNED) })
+        Ok(NewTask { payload: serde_json::to_vec(self)?.into(), retry: Some(retry), ..new_task(PLANNED) })
     }
 }
 
 /// How much of what.
 #[derive(Clone, Debug)]
 pub struct TrafficOptions {
-    /// Where tasks are handed in, and where workers have their work from.
+    /// Where tasks are handed in.
     pub urls: Vec<String>,
-    /// Workers from the client library, each for all pods, and what each does at once.
-    pub workers: usize,
+    /// The pods of each worker; they are from the client library.
+    pub workers: Vec<Vec<String>>,
+    /// What each worker does at once.
     pub slots: u32,
-    /// The pause of a creator after each task.
+    /// How many hand in, and how long each pauses after a task.
+    pub creators: usize,
     pub pause: Duration,
+    /// Bytes of each payload and each result.
+    pub bytes: usize,
     /// Workers that come and go, fall silent, or never report; people's commands.
     pub with_everything: bool,
+    /// Keeps some tasks waiting in the queue [`LIMITED`].
+    pub limited_queue: bool,
+}
+
+impl TrafficOptions {
+    /// Three workers that may go to any pod, and everything that can be done.
+    pub fn everything(urls: &[String]) -> Self {
+        Self {
+            urls: urls.to_vec(),
+            workers: vec![urls.to_vec(); 3],
+            slots: 10,
+            creators: 2,
+            pause: Duration::from_millis(50),
+            bytes: 0,
+            with_everything: true,
+            limited_queue: false,
+        }
+    }
 }
 
 /// Creators and workers.
@@ -89,6 +116,8 @@ struct Shared {
     client: Client,
     fates: Mutex<HashMap<Uuid, Fate>>,
     done: AtomicU64,
+    /// Of the limited queue.
+    limited_done: AtomicU64,
     /// Workers that had more runs than slots.
     overfull: AtomicU64,
 }
@@ -96,8 +125,13 @@ struct Shared {
 impl Traffic {
     pub fn start(pool: &PgPool, options: &TrafficOptions) -> Result<Self> {
         let client = Client::new(Pods::connect(&options.urls, Token::none())?);
-        let shared =
-            Arc::new(Shared { client, fates: Mutex::default(), done: AtomicU64::new(0), overfull: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            client,
+            fates: Mutex::default(),
+            done: AtomicU64::new(0),
+            limited_done: AtomicU64::new(0),
+            overfull: AtomicU64::new(0),
+        });
         let mut traffic = Self {
             shared: shared.clone(),
             pool: pool.clone(),
@@ -107,8 +141,8 @@ impl Traffic {
             creating: CancellationToken::new(),
             working: CancellationToken::new(),
         };
-        for number in 0..options.workers {
-            let worker = Worker::builder(Pods::connect(&options.urls, Token::none())?)
+        for (number, urls) in options.workers.iter().enumerate() {
+            let worker = Worker::builder(Pods::connect(urls, Token::none())?)
                 .name(format!("traffic-{number}"))
                 .kinds([PLANNED, VISIT])
                 .slots(options.slots)
@@ -129,7 +163,12 @@ impl Traffic {
             };
             traffic.workers.spawn(async move { worker.run(handler, stop).await.context("a worker gave up") });
         }
-        traffic.creators.spawn(shared.clone().plain(options.pause, traffic.creating.clone()));
+        for _ in 0..options.creators {
+            traffic.creators.spawn(shared.clone().plain(options.pause, options.bytes, traffic.creating.clone()));
+        }
+        if options.limited_queue {
+            traffic.creators.spawn(shared.clone().limited(traffic.creating.clone()));
+        }
         if options.with_everything {
             traffic.creators.spawn(shared.clone().canceled(traffic.creating.clone()));
             traffic.creators.spawn(shared.clone().by_hand(traffic.creating.clone()));
@@ -201,10 +240,13 @@ impl Shared {
             _ = context.stopped() => return Outcome::Stopped,
         }
         self.done.fetch_add(1, Ordering::Relaxed);
+        if job.queue == LIMITED {
+            self.limited_done.fetch_add(1, Ordering::Relaxed);
+        }
         if plan.fatal_first && job.run == 1 {
             return Outcome::fatal("as planned");
         }
-        if job.attempt < plan.fails { Outcome::failed("as planned") } else { Outcome::completed(&job.run) }
+        if job.attempt < plan.fails { Outcome::failed("as planned") } else { Outcome::completed(&plan.ballast) }
     }
 
     fn fates(&self) -> MutexGuard<'_, HashMap<Uuid, Fate>> {
@@ -218,12 +260,28 @@ impl Shared {
         Ok(id)
     }
 
-    async fn plain(self: Arc<Self>, pause: Duration, stop: CancellationToken) -> Result<()> {
+    /// Keeps enough waiting that the queue is always at its limit.
+    async fn limited(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        let mut created = 0;
+        while sleep(Duration::from_millis(20), &stop).await {
+            if created < self.limited_done.load(Ordering::Relaxed) + 20 {
+                let plan = Plan { ms: 100 + created % 3 * 50, ..Plan::default() };
+                self.create(NewTask { queue: LIMITED.to_owned(), ..plan.task()? }, Fate::completed(0)).await?;
+                created += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn plain(self: Arc<Self>, pause: Duration, bytes: usize, stop: CancellationToken) -> Result<()> {
         for number in 0u64.. {
             if !sleep(pause, &stop).await {
                 break;
             }
-            let mut plan = Plan { ms: number % 5 * 10, ..Plan::default() };
+            // Of random letters, so that nobody makes it smaller.
+            let letters = rand::rng().sample_iter(rand::distr::Alphanumeric).take(bytes);
+            let ballast = letters.map(char::from).collect();
+            let mut plan = Plan { ms: number % 5 * 10, ballast, ..Plan::default() };
             let mut fate = Fate::completed(0);
             let mut delay = None;
             match number % 10 {
@@ -277,11 +335,15 @@ impl Shared {
             let plan = Plan { fatal_first: true, ..Plan::default() };
             // Should its first run be lost on the way, there is nothing to revive.
             let id = self.create(plan.task()?, Fate::completed_somehow()).await?;
-            let ended = eventually(Duration::from_secs(60), "a task ends", async || {
-                let state = self.client.get_task(id).await.ok()?.state();
-                [v1::TaskState::Dead, v1::TaskState::Completed].contains(&state).then_some(state)
-            });
-            if ended.await? == v1::TaskState::Dead {
+            // Whatever happens, it ends some time; the test as a whole does not wait for ever.
+            let state = loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let state = self.client.get_task(id).await.context("a read failed")?.state();
+                if [v1::TaskState::Dead, v1::TaskState::Completed].contains(&state) {
+                    break state;
+                }
+            };
+            if state == v1::TaskState::Dead {
                 self.client.retry_task(id).await.context("a retry failed")?;
                 self.fates().entry(id).and_modify(|fate| fate.ended = 2);
             }

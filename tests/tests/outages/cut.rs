@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join_all;
-use taskyard_proto::v1::{CancelTaskRequest, CreateTaskRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict};
+use futures::{StreamExt, TryStreamExt, future::try_join_all};
+use taskyard_proto::v1::{CancelTaskRequest, CreateTaskRequest, CreateTasksRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict};
 use taskyard_testkit::{Proxy, eventually};
 use taskyard_tests::{Load, LoadOptions, Pod, RawWorker, Stack, WorkerOptions, new_task};
 use tokio::time::Instant;
@@ -133,17 +133,16 @@ async fn pods_are_cut_off_from_nats() -> Result<()> {
     let all: Vec<String> = std::iter::once(&leads).chain(cut_off.iter().map(|one| &one.pod)).map(Pod::url).collect();
     let options = LoadOptions { queues: vec!["default".into(), NARROW.into()], ..LoadOptions::new(&all) };
     let load = Load::start(&stack.pool, options)?;
-    let mut canceled = Vec::new();
-    for (place, one) in cut_off.iter().enumerate() {
-        canceled.push(Canceled::start(place, &one.pod).await?);
-    }
     load.goes_on(100, ALLOWANCE).await?;
+    let starting = cut_off.iter().enumerate().map(|(place, one)| Canceled::start(place, &one.pod));
+    let mut canceled = try_join_all(starting).await?;
 
     for one in &cut_off {
         one.direction.cut(&one.proxy);
     }
     let began = Instant::now();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let moment = Duration::from_secs(3);
+    try_join_all(canceled.iter_mut().map(|(canceled, _)| canceled.worker.listen(moment))).await?;
     let mut client = leads.tasks().await?;
     for (_, run) in &canceled {
         client.cancel_task(CancelTaskRequest { id: run.task_id.clone(), reason: String::new() }).await?;
@@ -235,5 +234,40 @@ async fn idle_leader(direction: Direction) -> Result<()> {
     assert!(other.leads());
     led.proxy.heal();
     stack.wait_for(TaskState::Completed, 1, ALLOWANCE).await?;
+    stack.close().await
+}
+
+/// More commands than a client of NATS keeps for a server that is away: 2,048.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancels_are_answered_while_nats_is_away() -> Result<()> {
+    const RUNS: u32 = 2_200;
+    let (servers, stack) = Stack::private().await?;
+    let pod = stack.pod().await?;
+    let mut worker = RawWorker::open(&pod.url(), WorkerOptions { slots: RUNS, ..WorkerOptions::default() }).await?;
+    let mut client = pod.tasks().await?;
+    for _ in 0..RUNS / 550 {
+        let tasks = (0..550).map(|_| taskyard_tests::noop()).collect();
+        client.create_tasks(CreateTasksRequest { tasks }).await?;
+    }
+    let runs = worker.runs(RUNS as usize, SETTLED).await?;
+    servers.nats()?.stop().await?;
+    let cancel = async {
+        let canceled = runs.iter().map(|run| {
+            let mut client = client.clone();
+            let request = CancelTaskRequest { id: run.task_id.clone(), reason: String::new() };
+            async move { anyhow::Ok(tokio::time::timeout(ALLOWANCE, client.cancel_task(request)).await??) }
+        });
+        futures::stream::iter(canceled).buffer_unordered(8).try_collect::<Vec<_>>().await
+    };
+    let (canceled, heard) = tokio::join!(cancel, worker.listen(Duration::from_secs(15)));
+    canceled.context("a cancel was not answered")?;
+    heard?;
+    // The comparison needs no NATS.
+    let deadline = Instant::now() + ALLOWANCE;
+    while worker.stops.len() < RUNS as usize {
+        ensure!(Instant::now() < deadline, "only {} runs were stopped", worker.stops.len());
+        worker.listen(Duration::from_millis(100)).await?;
+    }
+    servers.nats()?.start().await?;
     stack.close().await
 }

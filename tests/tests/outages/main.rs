@@ -4,6 +4,7 @@
 //! Times that are asserted are those that the rules promise, with an allowance for a slow machine.
 
 mod cut;
+mod late;
 mod stopped;
 mod wiped;
 

@@ -26,9 +26,7 @@ impl App {
         page_token: &str,
     ) -> Result<(Vec<Task>, String)> {
         let page_size = limits::check_page_size(page_size, limits::PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX)?;
-        if matches!(order, Order::FinishedAsc | Order::FinishedDesc)
-            && filter.states.iter().any(|state| !state.is_finished())
-        {
+        if order.is_by_finish() && filter.states.iter().any(|state| !state.is_finished()) {
             let message = "only completed, dead and canceled tasks have a finish time to sort by";
             return Err(Error::invalid("filter.states", message));
         }
@@ -40,7 +38,7 @@ impl App {
             filter.states.clear();
         }
         let digest = digest(&filter, order);
-        let after = if page_token.is_empty() { None } else { Some(read_token(page_token, &digest)?) };
+        let after = if page_token.is_empty() { None } else { Some(read_token(page_token, &digest, order)?) };
         let page = list::task_list(&self.pool, namespace, &filter, order, after, page_size)
             .await
             .map_err(failure::to_error)?;
@@ -58,7 +56,7 @@ fn write_token(cursor: &Cursor, digest: &str) -> String {
     format!("{digest}.{}.{finished}", cursor.id.simple())
 }
 
-fn read_token(token: &str, digest: &str) -> Result<Cursor> {
+fn read_token(token: &str, digest: &str, order: Order) -> Result<Cursor> {
     let wrong = |message: &str| Error::invalid("page_token", message);
     let mut parts = token.split('.');
     let (Some(of), Some(id), Some(finished), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -68,11 +66,13 @@ fn read_token(token: &str, digest: &str) -> Result<Cursor> {
         return Err(wrong("belongs to another filter or order"));
     }
     let id = Uuid::try_parse(id).map_err(|_| wrong("is not a token of this API"))?;
-    let finished_at = if finished.is_empty() {
-        None
-    } else {
+    let finished_at = if order.is_by_finish() {
         let at = finished.parse().ok().and_then(DateTime::from_timestamp_micros);
         Some(at.ok_or_else(|| wrong("is not a token of this API"))?)
+    } else if finished.is_empty() {
+        None
+    } else {
+        return Err(wrong("is not a token of this API"));
     };
     Ok(Cursor { id, finished_at })
 }
@@ -87,19 +87,23 @@ mod tests {
     proptest! {
         #[test]
         fn any_token_is_read_or_refused(token in ".*") {
-            let _ = read_token(&token, "abc");
+            for order in [Order::CreatedAsc, Order::FinishedAsc] {
+                let _ = read_token(&token, "abc", order);
+            }
         }
     }
 
     #[test]
     fn a_token_belongs_to_its_filter_and_order() {
         let filter = Filter { queue: Some("a".into()), ..Filter::default() };
-        let of = digest(&filter, Order::CreatedDesc);
+        let of = digest(&filter, Order::FinishedDesc);
         let finished_at = DateTime::from_timestamp_micros(Utc::now().timestamp_micros());
         let cursor = Cursor { id: Uuid::now_v7(), finished_at };
         let token = write_token(&cursor, &of);
-        assert_eq!(read_token(&token, &of).unwrap(), cursor);
-        assert!(read_token(&token, &digest(&filter, Order::CreatedAsc)).is_err());
-        assert!(read_token(&token, &digest(&Filter::default(), Order::CreatedDesc)).is_err());
+        assert_eq!(read_token(&token, &of, Order::FinishedDesc).unwrap(), cursor);
+        assert!(read_token(&token, &digest(&filter, Order::FinishedAsc), Order::FinishedAsc).is_err());
+        assert!(read_token(&token, &digest(&Filter::default(), Order::FinishedDesc), Order::FinishedDesc).is_err());
+        let without_time = write_token(&Cursor { finished_at: None, ..cursor }, &of);
+        assert!(read_token(&without_time, &of, Order::FinishedDesc).is_err());
     }
 }

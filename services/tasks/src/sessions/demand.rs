@@ -61,6 +61,11 @@ impl DemandTeller {
         }
     }
 
+    /// Whether a work message of a newer term was taken in.
+    pub fn has_taken_in_newer(&self, term: i64) -> bool {
+        self.lock().taken_in.0 > term
+    }
+
     /// Tells the leader until the stop.
     pub async fn run(
         self: Arc<Self>,

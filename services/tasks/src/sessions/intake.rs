@@ -77,6 +77,11 @@ async fn consume(
 
 /// Counts the runs as held, then the message as taken in: in this order, see [`super::demand`].
 fn hold_all(app: &App, work: &Work) -> Vec<Arrival> {
+    // From a leader that was replaced and did not know: the slots are the newer one's, which has given them away since.
+    // What was started here goes back by the comparison.
+    if app.demand.has_taken_in_newer(work.term) {
+        return Vec::new();
+    }
     let arrivals: Vec<Arrival> = work.runs.iter().filter_map(|run| hold(app, run)).collect();
     app.demand.taken_in(work.term, work.number);
     fault::reach(FaultPoint::WorkTakenIn);

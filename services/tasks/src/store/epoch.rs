@@ -1,5 +1,6 @@
 //! The epoch of the event order: it changes when the database is another one than before.
 
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 use taskyard_core::Position;
 
@@ -80,17 +81,19 @@ async fn open_next(connection: &mut PgConnection, only_if_other: bool) -> Result
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     pub epoch: i32,
+    pub opened_at: DateTime<Utc>,
     /// The last position, if the epoch is closed; at its very beginning if it has no event.
     pub closed_at: Option<Position>,
 }
 
 /// All epochs, oldest first.
 pub async fn epoch_list(pool: &PgPool) -> Result<Vec<Epoch>, sqlx::Error> {
-    let rows = sqlx::query!("select epoch, closed_xact, last_xact, last_seq from tasks.epochs order by epoch")
+    let rows = sqlx::query!("select epoch, opened_at, closed_xact, last_xact, last_seq from tasks.epochs order by epoch")
         .fetch_all(pool)
         .await?;
     let epochs = rows.into_iter().map(|row| Epoch {
         epoch: row.epoch,
+        opened_at: row.opened_at,
         closed_at: row.closed_xact.map(|_| Position {
             epoch: row.epoch,
             xact: row.last_xact.unwrap_or_default(),

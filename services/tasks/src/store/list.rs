@@ -69,7 +69,7 @@ struct List<'a> {
 
 impl List<'_> {
     const fn by_finish(&self) -> bool {
-        matches!(self.order, Order::FinishedAsc | Order::FinishedDesc)
+        self.order.is_by_finish()
     }
 
     const fn direction(&self) -> &'static str {
@@ -242,10 +242,9 @@ fn read_page(
             _ => None,
         }
     };
-    let by_finish = matches!(order, Order::FinishedAsc | Order::FinishedDesc);
     Ok(Page {
         tasks,
-        next: next.map(|cursor| Cursor { finished_at: cursor.finished_at.filter(|_| by_finish), ..cursor }),
+        next: next.map(|cursor| Cursor { finished_at: cursor.finished_at.filter(|_| order.is_by_finish()), ..cursor }),
     })
 }
 

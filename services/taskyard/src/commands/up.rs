@@ -86,9 +86,9 @@ pub async fn run(args: Args) -> Result<()> {
     };
     let outcome = match migrated {
         Ok(()) if !stop.is_cancelled() => {
-            health.ready(STARTED, true);
             let has_token = plan.has_token();
-            let parts = plan.start(&stack, addresses, gateway, tasks, &health, &metrics);
+            let parts = plan.start(&stack, addresses, gateway, tasks, &health, &metrics).await;
+            health.ready(STARTED, true);
             serve(parts, &stack, addresses, has_token, &health, &stop).await
         }
         migrated => migrated,

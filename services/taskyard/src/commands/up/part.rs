@@ -1,5 +1,7 @@
 //! A service that runs as a part of this process.
 
+use std::task::Poll;
+
 use anyhow::{Context, Error, Result};
 use futures::future::select_all;
 use tokio::task::JoinHandle;
@@ -15,13 +17,21 @@ pub struct Part {
 }
 
 impl Part {
-    /// Starts a service; `run` is given the order to stop.
-    pub fn start<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Self
+    /// Starts a service; `run` is given the order to stop. It has run up to its first wait then, so it has named what it
+    /// is not ready for: readiness cannot be seen before that.
+    pub async fn start<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Self
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
         let stop = CancellationToken::new();
-        let running = tokio::spawn(run(stop.clone()));
+        let mut run = Box::pin(run(stop.clone()));
+        let begun = futures::poll!(&mut run);
+        let running = tokio::spawn(async move {
+            match begun {
+                Poll::Ready(ended) => ended,
+                Poll::Pending => run.await,
+            }
+        });
         Self { name, stop, running: Some(running) }
     }
 
@@ -64,9 +74,9 @@ mod tests {
     #[tokio::test]
     async fn an_end_without_order_is_told_and_the_others_stop() {
         let mut parts = vec![
-            Part::start("gateway", good),
-            Part::start("worker", |_| async { anyhow::bail!("no such host") }),
-            Part::start("tasks service", good),
+            Part::start("gateway", good).await,
+            Part::start("worker", |_| async { anyhow::bail!("no such host") }).await,
+            Part::start("tasks service", good).await,
         ];
         assert_eq!(format!("{:#}", first_end(&mut parts).await), "the worker failed: no such host");
         for part in parts {
@@ -79,7 +89,8 @@ mod tests {
         let part = Part::start("tasks service", |stop| async move {
             stop.cancelled().await;
             anyhow::bail!("too late")
-        });
+        })
+        .await;
         assert_eq!(format!("{:#}", part.stop().await.unwrap_err()), "the tasks service did not stop cleanly: too late");
     }
 }

@@ -77,7 +77,7 @@ impl Plan {
 
     /// Starts the services. They are in the order in which they have to stop: nothing new comes in, then nothing new
     /// is begun, then what was done is written down.
-    pub fn start(
+    pub async fn start(
         self,
         stack: &Devstack,
         addresses: Addresses,
@@ -106,11 +106,13 @@ impl Plan {
         vec![
             Part::start("gateway", |stop| {
                 taskyard_gateway::run(gateway_config, gateway, health.clone(), metrics.clone(), stop)
-            }),
-            Part::start("worker", |stop| taskyard_worker::run(worker_config, stop)),
+            })
+            .await,
+            Part::start("worker", |stop| taskyard_worker::run(worker_config, stop)).await,
             Part::start("tasks service", |stop| {
                 taskyard_tasks::run(tasks_config, tasks, health.clone(), metrics.clone(), stop)
-            }),
+            })
+            .await,
         ]
     }
 }

@@ -1,27 +1,25 @@
-//! A pod with its stack, and calls that are one line each.
+//! A pod of a stack of its own, and calls that are one line each.
 
-use std::{fmt::Debug, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use taskyard_core::{Error, ErrorCode};
+use taskyard_core::Error;
 use taskyard_proto::{
     status::from_status,
     v1::{
-        Assignment, CancelTaskRequest, CompleteTaskRequest, CreateTaskRequest, CreateTasksRequest, CreateTasksResult,
-        DeleteTaskRequest, Event, GetTaskRequest, ListEventsRequest, NewTask, Queue, RetryPolicy, RetryTaskRequest,
-        Stop, Task, TaskState, TaskUpdate, UpdateTaskRequest, create_tasks_result,
-        queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
+        CancelTaskRequest, CompleteTaskRequest, CreateTaskRequest, CreateTasksRequest, CreateTasksResult,
+        DeleteTaskRequest, Event, GetTaskRequest, ListEventsRequest, ListQueuesRequest, NewTask, PauseQueueRequest,
+        Queue, ResumeQueueRequest, RetryTaskRequest, SetQueueLimitsRequest, Task, TaskState, TaskUpdate,
+        UpdateTaskRequest, queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
     },
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{Pod, RawWorker, Stack, WorkerOptions};
 use tonic::{Response, Status, transport::Channel};
+
+use crate::{Pod, RawWorker, Stack, WorkerOptions};
 
 /// Long enough on a busy machine; only what fails waits so long.
 pub const SOON: Duration = Duration::from_secs(20);
-/// How long a test listens for what must not come.
-pub const NEVER: Duration = Duration::from_millis(700);
-
 /// What a call came to.
 pub type Answer<T> = std::result::Result<T, Error>;
 
@@ -34,7 +32,10 @@ pub struct Setup {
 
 impl Setup {
     pub async fn open() -> Result<Self> {
-        let mut stack = Stack::shared().await?;
+        Self::on(Stack::shared().await?).await
+    }
+
+    pub async fn on(mut stack: Stack) -> Result<Self> {
         // A pod that stops waits for half of it for the workers that a test leaves behind.
         stack.flags = vec!["--tasks-grace-period-s".to_owned(), "4".to_owned()];
         let pod = stack.pod().await?;
@@ -123,8 +124,23 @@ impl Setup {
         .await
     }
 
+    pub async fn pause(&self, name: &str) -> Answer<Queue> {
+        let answer = self.queues.clone().pause_queue(PauseQueueRequest { name: name.to_owned() }).await;
+        Ok(read(answer)?.queue.unwrap_or_default())
+    }
+
+    pub async fn resume(&self, name: &str) -> Answer<Queue> {
+        let answer = self.queues.clone().resume_queue(ResumeQueueRequest { name: name.to_owned() }).await;
+        Ok(read(answer)?.queue.unwrap_or_default())
+    }
+
+    pub async fn limit(&self, name: &str, concurrency_max: u32) -> Answer<Queue> {
+        let request = SetQueueLimitsRequest { name: name.to_owned(), concurrency_max };
+        Ok(read(self.queues.clone().set_queue_limits(request).await)?.queue.unwrap_or_default())
+    }
+
     pub async fn queue(&self, name: &str) -> Result<Queue> {
-        let page = self.queues.clone().list_queues(taskyard_proto::v1::ListQueuesRequest::default()).await?;
+        let page = self.queues.clone().list_queues(ListQueuesRequest::default()).await?;
         page.into_inner().queues.into_iter().find(|queue| queue.name == name).context("no such queue")
     }
 }
@@ -137,75 +153,4 @@ pub async fn create_on(tasks: &TaskServiceClient<Channel>, task: NewTask) -> Ans
 /// The answer, or the error as our callers read it.
 pub fn read<T>(answer: std::result::Result<Response<T>, Status>) -> Answer<T> {
     answer.map(Response::into_inner).map_err(|status| from_status(&status))
-}
-
-/// The code with which a call was refused.
-#[track_caller]
-pub fn refused<T: Debug>(answer: Answer<T>) -> ErrorCode {
-    answer.expect_err("it is refused").code
-}
-
-/// The fields that a refused call names.
-#[track_caller]
-pub fn wrong_fields<T: Debug>(answer: Answer<T>) -> Vec<String> {
-    let error = answer.expect_err("it is refused");
-    assert_eq!(error.code, ErrorCode::InvalidInput, "{error}");
-    assert!(!error.message.is_empty());
-    error.violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// What became of one task of a batch: its id and whether it is new, or the code and the field.
-pub fn outcome(result: &CreateTasksResult) -> std::result::Result<(&str, bool), (&str, &str)> {
-    match result.result.as_ref().expect("an answer for each") {
-        create_tasks_result::Result::Created(created) => Ok((&created.id, created.created)),
-        create_tasks_result::Result::Error(error) => Err((&error.code, &error.field)),
-    }
-}
-
-/// Waits until the worker is told to stop something.
-pub async fn next_stop(worker: &mut RawWorker) -> Result<Stop> {
-    let deadline = tokio::time::Instant::now() + SOON;
-    while worker.stops.is_empty() {
-        let stepped = tokio::time::timeout_at(deadline, worker.step()).await.context("no stop came")?;
-        anyhow::ensure!(stepped?, "the stream ended before the stop");
-    }
-    Ok(worker.stops.remove(0))
-}
-
-/// The next run, which must come.
-pub async fn next_run(worker: &mut RawWorker) -> Result<Assignment> {
-    worker.next_run(SOON).await?.context("no run came")
-}
-
-/// Fails if a run comes.
-pub async fn no_run(worker: &mut RawWorker) -> Result<()> {
-    if let Some(run) = worker.next_run(NEVER).await? {
-        anyhow::bail!("a run came: {} run {} of queue {}", run.task_id, run.run, run.queue);
-    }
-    Ok(())
-}
-
-pub fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
-}
-
-pub fn millis(millis: i64) -> Option<prost_types::Duration> {
-    let nanos = i32::try_from(millis % 1_000).expect("below a second") * 1_000_000;
-    Some(prost_types::Duration { seconds: millis / 1_000, nanos })
-}
-
-/// A time as a message holds it.
-pub fn timestamp(time: chrono::DateTime<chrono::Utc>) -> Option<prost_types::Timestamp> {
-    Some(taskyard_proto::convert::timestamp_to_proto(time))
-}
-
-pub fn time(timestamp: Option<prost_types::Timestamp>) -> chrono::DateTime<chrono::Utc> {
-    let timestamp = timestamp.expect("a time");
-    chrono::DateTime::from_timestamp(timestamp.seconds, u32::try_from(timestamp.nanos).expect("in range"))
-        .expect("in range")
-}
-
-/// A policy with so many attempts and next to no delay.
-pub fn retry_policy(attempts_max: u32) -> Option<RetryPolicy> {
-    Some(RetryPolicy { attempts_max, backoff: millis(1), backoff_max: millis(1) })
 }

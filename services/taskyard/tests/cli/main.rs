@@ -1,0 +1,10 @@
+//! The program from outside: what it prints, and the code that it ends with.
+
+mod devstack;
+mod harness;
+mod import;
+mod server;
+mod tasks;
+mod usage;
+mod watch;
+mod work;
