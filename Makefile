@@ -8,12 +8,14 @@ TOOLS := .taskyard/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 # The points at which tests kill and freeze processes.
 FEATURES := taskyard-tests/fault-points,taskyard-tasks/fault-points
+# Tests that are still being completed: test-faults.
+LONG := package(taskyard-tests) & (binary(faults) | binary(outages))
 # What could not be checked, for the last line.
 NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.
 DEVSTACK := $(TARGET_DIR)/debug/taskyard-devstack --dir .taskyard/test --install-dir .taskyard/servers
 
-.PHONY: help up test lint build-tests run-tests sqlx sqlx-check devstack bench demo clean tools
+.PHONY: help up test lint build-tests run-tests test-faults sqlx sqlx-check devstack bench demo clean tools
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,8 +37,11 @@ build-tests:
 	cargo build --workspace --lib --bins --tests --features $(FEATURES)
 
 run-tests:
-	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES)
+	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES) --filterset 'not ($(LONG))'
 	cargo test --quiet --workspace --doc --features $(FEATURES)
+
+test-faults: tools build-tests ## Kill, freeze and cut off real processes and servers; long, not yet a part of test
+	$(DEVSTACK) -- cargo nextest run --package taskyard-tests --features $(FEATURES) --filterset '$(LONG)'
 
 lint: tools ## Formatting, lints, documentation, contracts, licences
 	cargo fmt --all --check

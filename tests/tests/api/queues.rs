@@ -27,7 +27,7 @@ async fn a_queue_shows_what_waits_and_runs_in_it() -> Result<()> {
         ..WorkerOptions::default()
     };
     let mut a = setup.worker(serving(&["a"], 2)).await?;
-    let ab = setup.worker(serving(&["a", "b"], 0)).await?;
+    let ab = setup.worker(WorkerOptions { kinds: vec!["other".into()], ..serving(&["a", "b"], 0) }).await?;
     let mut any = setup.worker(WorkerOptions { kinds: vec!["other".into()], ..serving(&[], 7) }).await?;
     setup.create_all((0..5).map(|_| in_queue("a")).collect()).await?;
     let runs = a.runs(2, SOON).await?;

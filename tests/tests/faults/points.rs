@@ -10,7 +10,10 @@ use anyhow::{Context, Result};
 use taskyard_tasks::fault::FaultPoint;
 
 /// Where each point stands: file, function, and how often.
-const PLACES: &[(&str, &str, &[(&str, usize)])] = &[
+/// A function that must reach points: its file, its name, the points and how often each.
+type Reaching = (&'static str, &'static str, &'static [(&'static str, usize)]);
+
+const PLACES: &[Reaching] = &[
     ("app.rs", "tell_stop", &[("StopPublished", 1)]),
     ("app/commands.rs", "cancel", &[("CancelCommitted", 1)]),
     ("app/commands.rs", "complete", &[("CommandCommitted", 1)]),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, future::try_join_all};
-use taskyard_proto::v1::{CancelTaskRequest, CreateTaskRequest, CreateTasksRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict};
+use taskyard_proto::v1::{
+    CancelTaskRequest, CreateTaskRequest, CreateTasksRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict,
+};
 use taskyard_testkit::{Proxy, eventually};
 use taskyard_tests::{Load, LoadOptions, Pod, RawWorker, Stack, WorkerOptions, new_task};
 use tokio::time::Instant;

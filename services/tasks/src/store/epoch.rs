@@ -88,9 +88,10 @@ pub struct Epoch {
 
 /// All epochs, oldest first.
 pub async fn epoch_list(pool: &PgPool) -> Result<Vec<Epoch>, sqlx::Error> {
-    let rows = sqlx::query!("select epoch, opened_at, closed_xact, last_xact, last_seq from tasks.epochs order by epoch")
-        .fetch_all(pool)
-        .await?;
+    let rows =
+        sqlx::query!("select epoch, opened_at, closed_xact, last_xact, last_seq from tasks.epochs order by epoch")
+            .fetch_all(pool)
+            .await?;
     let epochs = rows.into_iter().map(|row| Epoch {
         epoch: row.epoch,
         opened_at: row.opened_at,
