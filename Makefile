@@ -8,8 +8,9 @@ TOOLS := .taskyard/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 # The points at which tests kill and freeze processes.
 FEATURES := taskyard-tests/fault-points,taskyard-tasks/fault-points
-# Tests that are still being completed: test-faults.
-LONG := package(taskyard-tests) & (binary(faults) | binary(outages))
+# Tests that are still being completed, or that were seen to fail on a busy machine: test-faults.
+LONG := package(taskyard-tests) & (binary(faults) | binary(outages) | test(lists_of_a_large_house) | \
+	test(a_limit_is_never_exceeded) | test(a_dead_task_is_retried))
 # What could not be checked, for the last line.
 NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.

@@ -9,8 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use taskyard_tasks::fault::FaultPoint;
 
-/// Where each point stands: file, function, and how often.
-/// A function that must reach points: its file, its name, the points and how often each.
+/// Where points stand: file, function, the points and how often each.
 type Reaching = (&'static str, &'static str, &'static [(&'static str, usize)]);
 
 const PLACES: &[Reaching] = &[
