@@ -4,6 +4,7 @@
 //! Never in here: an assertion about the system.
 #![allow(clippy::missing_errors_doc, missing_docs, reason = "read by tests only")]
 
+mod clock;
 mod history;
 mod listener;
 mod load;
@@ -13,6 +14,7 @@ mod tasks;
 mod times;
 mod worker;
 
+pub use clock::Clock;
 pub use history::{Happened, History};
 pub use listener::{Heard, Listener};
 pub use load::{Load, LoadOptions, Told};

@@ -140,6 +140,11 @@ impl Load {
         &self.client
     }
 
+    /// From now on the history is read here: the database is behind another server.
+    pub fn read_from(&mut self, pool: &PgPool) {
+        self.pool = pool.clone();
+    }
+
     /// Handlers that came to their end so far.
     pub fn completed(&self) -> u64 {
         self.shared.completed.load(Ordering::Relaxed)

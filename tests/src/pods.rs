@@ -84,6 +84,8 @@ impl Stack {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (health, metrics, stop) = (Health::new(), Metrics::new(), CancellationToken::new());
+        // Until it runs it would be ready, as nothing says otherwise.
+        health.ready("tasks: postgres", false);
         let run = taskyard_tasks::run(config, listener, health.clone(), metrics.clone(), stop.clone());
         // A runtime of its own, so that it can be killed with everything that it has started.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

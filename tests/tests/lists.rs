@@ -8,7 +8,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use sqlx::{PgPool, Row};
 use taskyard_core::id;
 use taskyard_proto::v1::{
-    Failed, ListTasksRequest, NewTask, RetryPolicy, Task, TaskFilter, TaskOrder, TaskState, result::Outcome,
+    Failed, ListQueuesRequest, ListTasksRequest, NewTask, RetryPolicy, Task, TaskFilter, TaskOrder, TaskState,
+    result::Outcome,
 };
 use taskyard_testkit::{Sandbox, Servers};
 use taskyard_tests::{
@@ -323,6 +324,9 @@ async fn insert_many(pool: &PgPool) -> Result<()> {
                 when n % 100 < 90 then 3 when n % 100 < 95 then 2 when n % 100 < 98 then 1 else 4
             end::smallint as state
         from generate_series(1, 100000) n;
+        create temporary table worker as select gen_random_uuid() as session;
+        insert into tasks.sessions (id, namespace, connection, is_open, expires_at, pod, name, queues, kinds, slots)
+        select session, 1, 1, true, now() + interval '1 day', '', 'somebody', '{}', '{noop}', 0 from worker;
         insert into tasks.documents (
             namespace, id, created_at, timeout_ms, backoff_ms, backoff_max_ms, attempts_max, fingerprint, queue, kind,
             creator, title, description, labels, payload
@@ -335,15 +339,15 @@ async fn insert_many(pool: &PgPool) -> Result<()> {
         )
         select
             1, id, 1, case state when 2 then now() + interval '1 day' else at end, case state when 4 then now() end,
-            case state when 4 then now() + interval '1 day' end, case state when 4 then id end, 1, 0, 3600000, 1000,
+            case state when 4 then now() + interval '1 day' end, case state when 4 then session end, 1, 0, 3600000, 1000,
             3600000, 4, state, 5, 0, 10, 0, queue, kind
-        from made where state < 5;
+        from made, worker where state < 5;
         insert into tasks.finished (
             namespace, id, xact, due_at, finished_at, version, run, payload_bytes, state, priority, attempt, queue, kind
         )
         select 1, id, 1, at, at + interval '1 hour', 2, 1, 4, state, 5, 0, queue, kind from made where state >= 5;
         insert into tasks.queues (namespace, name) select distinct 1, queue from made on conflict do nothing;
-        drop table made";
+        drop table made, worker";
     sqlx::raw_sql(sql).execute(pool).await?;
     Ok(())
 }
@@ -353,7 +357,7 @@ fn documented() -> Vec<(TaskOrder, TaskFilter)> {
     let now = Utc::now();
     let days_ago = |days| timestamp(now - TimeDelta::days(days));
     let mut lists = Vec::new();
-    for order in ORDERS {
+    for order in ORDERS.into_iter().skip(1) {
         let states: &[&[TaskState]] = if by_finish(order) {
             &[&[], &[TaskState::Dead], &[TaskState::Completed, TaskState::Canceled]]
         } else {
@@ -366,8 +370,8 @@ fn documented() -> Vec<(TaskOrder, TaskFilter)> {
         };
         for states in states {
             let states: Vec<i32> = states.iter().map(|state| (*state).into()).collect();
-            for queue in ["", "q3", "rare", "nobodys"] {
-                for kind in ["", "k1", "nobodys"] {
+            for queue in ["", "q3", "nobodys"] {
+                for kind in ["", "k1"] {
                     let filter = TaskFilter {
                         states: states.clone(),
                         queue: queue.into(),
@@ -375,7 +379,7 @@ fn documented() -> Vec<(TaskOrder, TaskFilter)> {
                         ..TaskFilter::default()
                     };
                     lists.push((order, filter.clone()));
-                    if queue.is_empty() || kind.is_empty() {
+                    if queue.is_empty() {
                         lists.push((order, TaskFilter { created_after: days_ago(0), ..filter.clone() }));
                         lists.push((order, TaskFilter { created_before: days_ago(5), ..filter.clone() }));
                         lists.push((order, TaskFilter { finished_after: days_ago(0), ..filter.clone() }));
@@ -393,7 +397,7 @@ fn documented() -> Vec<(TaskOrder, TaskFilter)> {
 
 /// Pages of memory that one page of a list may touch: 5,000 candidates, each looked up in three tables (four levels of
 /// an index and a row, in some partitions), are the most.
-const TOUCHED_MAX: i64 = 150_000;
+const TOUCHED_MAX: i64 = 80_000;
 
 /// Lists everything once, and looks at what each statement touched and how it was done.
 async fn check_lists(setup: &Setup, pool: &PgPool) -> Result<()> {
@@ -415,14 +419,14 @@ async fn check_lists(setup: &Setup, pool: &PgPool) -> Result<()> {
     )
     .fetch_all(pool)
     .await?;
-    assert!(statements.len() >= 40, "{} kinds of lists were seen", statements.len());
+    assert!(statements.len() >= 30, "{} kinds of lists were seen", statements.len());
     let mut connection = pool.acquire().await?;
-    for setting in ["enable_hashjoin = off", "enable_mergejoin = off", "plan_cache_mode = force_generic_plan"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("set {setting}"))).execute(&mut *connection).await?;
+    // As the service has them; a partition that is empty would be read whole otherwise.
+    for setting in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("set {setting} = off"))).execute(&mut *connection).await?;
     }
     for (query, touched, took_ms) in statements {
         assert!(touched < TOUCHED_MAX, "{touched} pages of memory and {took_ms} ms for {query}");
-        // As it is, with no index forbidden and none forced.
         let explain = format!("explain (generic_plan, costs off) {query}");
         let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_all(&mut *connection).await?;
         let plan = plan.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
@@ -443,6 +447,19 @@ async fn lists_of_a_large_house_stay_quick_and_complete() -> Result<()> {
     check_lists(&setup, &pool).await.context("with plans and statistics of empty tables")?;
     sqlx::raw_sql("analyze tasks.documents; analyze tasks.active; analyze tasks.finished").execute(&pool).await?;
     check_lists(&setup, &pool).await.context("with statistics")?;
+
+    // Many queues, with much that waits in one of them.
+    sqlx::raw_sql(
+        "update tasks.active set state = 2, queue = 'q0' where state = 3;
+         insert into tasks.queues (namespace, name) select 1, 'x' || n from generate_series(1, 489) n",
+    )
+    .execute(&pool)
+    .await?;
+    let begun = Instant::now();
+    let all = ListQueuesRequest { page_size: 500, ..ListQueuesRequest::default() };
+    let queues = read(setup.queues.clone().list_queues(all).await)?.queues;
+    assert_eq!((queues.len(), queues.iter().map(|queue| queue.scheduled).sum::<u64>()), (500, 45_000));
+    assert!(begun.elapsed() < Duration::from_secs(2), "queues took {:?}", begun.elapsed());
 
     // Five among 100,000, behind many short pages: all are found, and the end comes.
     for (order, states) in [

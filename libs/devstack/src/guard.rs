@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(crate) struct Charge {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
+    /// Beside the little that every server gets.
+    pub(crate) environment: Vec<(String, OsString)>,
     /// What stops the server cleanly.
     pub(crate) stop: Stop,
     /// Whom the server runs as, when not as ourselves.
@@ -78,6 +80,7 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         // Nothing of our surroundings changes what the servers do.
         command.env_clear().env("PATH", search_path()).env("LC_ALL", "C").env("TZ", "UTC");
+        command.envs(charge.environment.iter().map(|(name, value)| (name, value)));
         // A group of its own, so that Ctrl-C in the terminal reaches us, and the servers end when we are done.
         command.current_dir(dir).process_group(0);
         if let Some(account) = charge.account {

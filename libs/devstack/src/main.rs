@@ -51,7 +51,7 @@ async fn run() -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let [postgres_url, redis_url, nats_url] =
         [postgres_url, redis_url, nats_url].map(|url| url.filter(|url| !url.is_empty()));
-    let options = Options { dir, install_dir, postgres_url, redis_url, nats_url, postgres_settings: Vec::new() };
+    let options = Options { dir, install_dir, postgres_url, redis_url, nats_url, ..Options::new(PathBuf::new()) };
     let stack = tokio::select! {
         stack = Devstack::start(options, |step| eprintln!("{step}")) => stack?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),

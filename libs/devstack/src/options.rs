@@ -1,5 +1,6 @@
 //! What a stack is started with.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What a [`Devstack`](crate::Devstack) is started with.
@@ -17,6 +18,8 @@ pub struct Options {
     pub nats_url: Option<String>,
     /// Settings of our PostgreSQL by name and value; they win over those that we choose.
     pub postgres_settings: Vec<(String, String)>,
+    /// Environment variables of our PostgreSQL.
+    pub postgres_environment: Vec<(String, OsString)>,
 }
 
 impl Options {
@@ -29,6 +32,7 @@ impl Options {
             redis_url: None,
             nats_url: None,
             postgres_settings: Vec::new(),
+            postgres_environment: Vec::new(),
         }
     }
 }

@@ -87,6 +87,11 @@ impl Server {
         self.plan.port
     }
 
+    /// The program that it runs. PostgreSQL has its tools beside it.
+    pub fn program(&self) -> &Path {
+        &self.plan.charge.program
+    }
+
     /// The process id of the server itself; none while it is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.running().as_ref().map(Running::pid).filter(|pid| process::is_alive(*pid))

@@ -48,7 +48,8 @@ impl Devstack {
     /// When another process has the folder, the servers cannot be installed, or one does not come up. Each error says
     /// what to do about it, and then nothing is left running.
     pub async fn start(options: Options, on_step: impl Fn(&str)) -> Result<Self> {
-        let Options { dir, install_dir, postgres_url, redis_url, nats_url, postgres_settings } = options;
+        let Options { dir, install_dir, postgres_url, redis_url, nats_url, postgres_settings, postgres_environment } =
+            options;
         let (postgres_url, redis_url, nats_url) = match (postgres_url, redis_url, nats_url) {
             (Some(postgres), Some(redis), Some(nats)) => {
                 let [postgres, redis, nats] = [postgres, redis, nats].map(Source::Given);
@@ -65,7 +66,9 @@ impl Devstack {
         let mut secrets = home.secrets()?;
         let (postgres, redis, nats) = tokio::join!(
             Source::new(postgres_url, &home, &mut secrets.postgres, async |access| {
-                postgres::plan(&home, &programs, access, account, &postgres_settings, &on_step).await
+                let mut plan = postgres::plan(&home, &programs, access, account, &postgres_settings, &on_step).await?;
+                plan.charge.environment.clone_from(&postgres_environment);
+                Ok(plan)
             }),
             Source::new(redis_url, &home, &mut secrets.valkey, async |access| valkey::plan(&home, &programs, access)),
             Source::new(nats_url, &home, &mut secrets.nats, async |access| nats::plan(&home, &programs, access)),

@@ -27,6 +27,7 @@ pub struct Proxy {
     /// From the server to the client.
     down: watch::Sender<Line>,
     resets: watch::Sender<u64>,
+    target: watch::Sender<String>,
     acceptor: JoinHandle<()>,
 }
 
@@ -41,8 +42,9 @@ impl Proxy {
         let (up, up_line) = watch::channel(Line::default());
         let (down, down_line) = watch::channel(Line::default());
         let (resets, reset) = watch::channel(0);
-        let acceptor = tokio::spawn(connection::accept(listener, target.into(), up_line, down_line, reset));
-        Ok(Self { address, up, down, resets, acceptor })
+        let (target, targets) = watch::channel(target.into());
+        let acceptor = tokio::spawn(connection::accept(listener, targets, up_line, down_line, reset));
+        Ok(Self { address, up, down, resets, target, acceptor })
     }
 
     /// A proxy to the server of a postgres, redis, nats or http url.
@@ -105,6 +107,11 @@ impl Proxy {
     /// cut for new ones.
     pub fn reset(&self) {
         self.resets.send_modify(|resets| *resets += 1);
+    }
+
+    /// From now on new connections go to another target, as when a name comes to stand for another server.
+    pub fn turn_to(&self, target: impl Into<String>) {
+        self.target.send_replace(target.into());
     }
 
     /// From now on each byte takes this much longer, in both directions.

@@ -1,5 +1,6 @@
 //! PostgreSQL, Redis and NATS for tests.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -56,7 +57,7 @@ impl Servers {
         if let Some(servers) = shared.upgrade() {
             return Ok(servers);
         }
-        let servers = Arc::new(Self::start(&[], Kind::Shared).await?);
+        let servers = Arc::new(Self::start(Options::new(PathBuf::new()), Kind::Shared).await?);
         *shared = Arc::downgrade(&servers);
         Ok(servers)
     }
@@ -67,7 +68,19 @@ impl Servers {
     /// # Errors
     /// When they do not start.
     pub async fn private(postgres_settings: &[(&str, &str)]) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self::start(postgres_settings, Kind::Private).await?))
+        let settings = postgres_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options = Options { postgres_settings: settings.collect(), ..Options::new(PathBuf::new()) };
+        Ok(Arc::new(Self::start(options, Kind::Private).await?))
+    }
+
+    /// The same with environment variables for PostgreSQL.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn private_with_environment(postgres_environment: &[(&str, OsString)]) -> Result<Arc<Self>> {
+        let environment = postgres_environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let options = Options { postgres_environment: environment.collect(), ..Options::new(PathBuf::new()) };
+        Ok(Arc::new(Self::start(options, Kind::Private).await?))
     }
 
     /// Where PostgreSQL is. A test asks its sandbox instead.
@@ -114,15 +127,11 @@ impl Servers {
         self.kind != Kind::Private
     }
 
-    async fn start(postgres_settings: &[(&str, &str)], kind: Kind) -> Result<Self> {
+    async fn start(options: Options, kind: Kind) -> Result<Self> {
         folder::remove_abandoned().await;
         let folder = Folder::new();
-        let settings = postgres_settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let options = Options {
-            install_dir: Some(workspace().join(".taskyard/servers")),
-            postgres_settings: settings.collect(),
-            ..Options::new(folder.path())
-        };
+        let options =
+            Options { dir: folder.path().into(), install_dir: Some(workspace().join(".taskyard/servers")), ..options };
         let stack = Devstack::start(options, |step| eprintln!("{step}")).await?;
         Ok(Self { stack: Some(stack), _folder: Some(folder), kind })
     }

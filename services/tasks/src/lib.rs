@@ -10,6 +10,7 @@ pub mod fault;
 mod grpc;
 mod metrics;
 mod progress;
+mod rebuild;
 mod sessions;
 mod store;
 mod wakes;
@@ -32,7 +33,6 @@ use taskyard_runtime::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::{Checked, Config, Settings};
 use self::{
     app::{
         App,
@@ -43,6 +43,10 @@ use self::{
     sessions::{Sessions, demand::DemandTeller, intake, upkeep},
     wakes::Wakes,
     watch::Watches,
+};
+pub use self::{
+    config::{Checked, Config, Settings},
+    rebuild::{Difference, Progress, Report, rebuild},
 };
 
 /// Brings the schema up to date.

@@ -26,6 +26,7 @@ pub mod partitions;
 pub mod queues;
 pub mod read;
 pub mod ready;
+pub mod rebuild;
 pub mod retention;
 pub mod returns;
 pub mod schema;

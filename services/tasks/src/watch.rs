@@ -240,6 +240,10 @@ impl Watch {
     /// Sends what a batch has beyond the position; reads the database if it does not continue there.
     async fn follow(&mut self, batch: &EventBatch) -> std::result::Result<(), Gone> {
         let previous = batch.previous.map(position_from_bus).unwrap_or_default();
+        let last = batch.last.map(position_from_bus).unwrap_or_default();
+        if last.epoch > self.position.epoch && !self.may_enter_next_epoch().await? {
+            return Ok(());
+        }
         if previous > self.position {
             return self.catch_up().await;
         }
@@ -274,6 +278,9 @@ impl Watch {
             };
             let is_end = events.len() < usize::try_from(READ_ROWS).unwrap_or(usize::MAX);
             for event in events {
+                if event.position.epoch > self.position.epoch && !self.may_enter_next_epoch().await? {
+                    return Ok(());
+                }
                 self.position = event.position;
                 if self.wanted.shows(event.namespace, event.task, &event.queue) {
                     let event = to_proto(event, &self.app.namespace_name(self.wanted.namespace));
@@ -282,6 +289,26 @@ impl Watch {
             }
             if is_end {
                 return Ok(());
+            }
+        }
+    }
+
+    /// An epoch ends where the restored database ends. A watch that has seen more is told to reload. False: the database
+    /// cannot be asked now.
+    async fn may_enter_next_epoch(&self) -> std::result::Result<bool, Gone> {
+        let asked = async {
+            let has_position = epoch::epoch_has_position(&self.app.pool, self.position).await?;
+            Ok::<_, sqlx::Error>((has_position, events::event_newest(&self.app.pool).await?))
+        };
+        match asked.await {
+            Ok((true, _)) => Ok(true),
+            Ok((false, newest)) => {
+                self.send(Message::Reset(WatchReset { position: newest.to_string() })).await?;
+                Err(Gone)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the epoch could not be looked up");
+                Ok(false)
             }
         }
     }

@@ -51,10 +51,14 @@ impl Fleet {
 
     /// No pod yet.
     pub async fn empty(session_timeout_s: &str) -> Result<Self> {
-        let mut stack = Stack::shared().await?;
+        Ok(Self::on(Stack::shared().await?, session_timeout_s))
+    }
+
+    /// The same on servers of the test's choice.
+    pub fn on(mut stack: Stack, session_timeout_s: &str) -> Self {
         stack.flags = ["--session-timeout-s", session_timeout_s, "--tasks-grace-period-s", "10"].map(Into::into).into();
         let order = std::env::temp_dir().join(format!("taskyard-fault-{}", stack.sandbox.prefix()));
-        Ok(Self { stack, pods: Vec::new(), order })
+        Self { stack, pods: Vec::new(), order }
     }
 
     /// One more pod, with an environment that it keeps over restarts. Returns its number.
@@ -83,10 +87,19 @@ impl Fleet {
         member.pod.insert(pod).wait_until_ready().await
     }
 
-    /// Ends a pod as Kubernetes would: it must end well, and in time.
-    pub async fn stop_pod(&mut self, number: usize) -> Result<()> {
+    /// Ends a pod at once.
+    pub fn kill(&mut self, number: usize) -> Result<()> {
+        self.pods[number].pod.take().context("the pod is gone")?.process.kill()
+    }
+
+    /// Tells a pod to end, as Kubernetes would.
+    pub fn terminate(&mut self, number: usize) -> Result<()> {
+        self.pod(number)?.process.terminate()
+    }
+
+    /// Waits until a pod that was told to end is gone: it must end well, and in time.
+    pub async fn is_gone(&mut self, number: usize) -> Result<()> {
         let mut pod = self.pods[number].pod.take().context("the pod is gone")?;
-        pod.process.terminate()?;
         let status = pod.process.wait_exit(Duration::from_secs(30)).await?;
         ensure!(status.success(), "{status}: {}", pod.process.output());
         Ok(())
@@ -102,6 +115,12 @@ impl Fleet {
 
     pub fn pod(&mut self, number: usize) -> Result<&mut PodProcess> {
         self.pods[number].pod.as_mut().with_context(|| format!("pod {number} is gone"))
+    }
+
+    /// A pod that is neither of these.
+    pub fn another(&mut self, than: &[usize]) -> Result<&mut PodProcess> {
+        let number = (0..self.pods.len()).find(|number| !than.contains(number) && self.pods[*number].pod.is_some());
+        self.pod(number.context("no other pod")?)
     }
 
     /// A client of all pods, which repeats what fails with UNAVAILABLE.
@@ -160,8 +179,10 @@ impl Fleet {
                 if pod.process.is_frozen() {
                     return Ok((number, struck_at));
                 }
-                if let Ok(status) = pod.process.wait_exit(Duration::ZERO).await {
-                    ensure!(!status.success(), "pod {number} ended by itself");
+                // One that was told to end may do so meanwhile.
+                if let Ok(status) = pod.process.wait_exit(Duration::ZERO).await
+                    && !status.success()
+                {
                     member.pod = None;
                     return Ok((number, struck_at));
                 }

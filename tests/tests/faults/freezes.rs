@@ -49,7 +49,7 @@ async fn a_frozen_pod_blocks_nobody() -> Result<()> {
         workers: vec![served; 4],
         slots: 4,
         creators: 6,
-        pause: Duration::from_millis(300),
+        pause: Duration::from_millis(400),
         bytes: LETTERS,
         with_everything: false,
         ..TrafficOptions::everything(&fleet.urls())
@@ -77,10 +77,10 @@ async fn a_frozen_pod_blocks_nobody() -> Result<()> {
         let renewed_at = fleet.stack.number(RENEWED_MS).await?;
         if is_last {
             // A new term no less: the leader dies meanwhile.
-            fleet.pod(0)?.process.kill()?;
+            fleet.kill(0)?;
             fleet.newer_term(term, TAKEOVER_MAX).await?;
         }
-        let created = traffic.create(manual(), Fate::completed(0)).await?;
+        let created = traffic.create(fleet.another(&[frozen])?, manual(), Fate::completed(0)).await?;
         let mut blocked = BTreeSet::new();
         while frozen_at.elapsed() < FROZEN_FOR {
             blocked.extend(sqlx::query_scalar::<_, String>(BLOCKED).fetch_all(&fleet.stack.pool).await?);

@@ -94,9 +94,9 @@ async fn a_pod_dies_at_each_of(points: &[FaultPoint]) -> Result<()> {
         let replaced = provoke(&mut fleet, &traffic, *point).await?;
         let (dead, _) = fleet.struck(Duration::from_secs(45)).await.with_context(|| name)?;
         // The other pod goes on, and whoever is replaced comes back.
-        match replaced {
-            Some(replaced) if replaced != dead => fleet.start_pod(replaced).await?,
-            _ => {}
+        if let Some(replaced) = replaced {
+            fleet.is_gone(replaced).await?;
+            fleet.start_pod(replaced).await?;
         }
         traffic.goes_on(10, SOON).await.with_context(|| format!("between the death at {name} and the restart"))?;
         fleet.start_pod(dead).await?;
@@ -111,31 +111,34 @@ async fn a_pod_dies_at_each_of(points: &[FaultPoint]) -> Result<()> {
     fleet.close().await
 }
 
-/// Most points are reached by the load; the others need something to happen. Returns a pod that was stopped for the sake of the point.
+/// Most points are reached by the load; the others need something to happen. Returns a pod that was told to end for
+/// the sake of the point.
 pub async fn provoke(fleet: &mut Fleet, traffic: &Traffic, point: FaultPoint) -> Result<Option<usize>> {
     match point {
         // Another pod has to take the lead.
         FaultPoint::TermTaken | FaultPoint::TermRead => {
             let (_, leader) = fleet.leads(SOON).await?;
-            fleet.stop_pod(leader).await?;
+            fleet.terminate(leader)?;
             Ok(Some(leader))
         }
         // A pod that has a worker has to send it away.
         FaultPoint::DrainPushed => {
             let options = WorkerOptions { kinds: vec!["nothing".to_owned()], ..WorkerOptions::default() };
             let worker = RawWorker::open(&fleet.url(0), options).await?;
-            fleet.pod(0)?.process.terminate()?;
+            fleet.terminate(0)?;
             fleet.is_taken(SOON).await?;
             drop(worker);
             Ok(None)
         }
         // Somebody's own SQL made a row that no rule allows. The repair leaves the task as it was.
         FaultPoint::RepairCommitted => {
-            let id = traffic.create(manual(), Fate::completed(0)).await?;
+            let id = traffic.create(fleet.another(&[])?, manual(), Fate::completed(0)).await?;
             let sql = "update tasks.active set deadline_at = now() where id = $1";
             sqlx::query(sql).bind(id).execute(&fleet.stack.pool).await?;
             fleet.is_taken(SOON).await?;
-            fleet.client()?.complete_task(id, "1").await?;
+            // Whoever repaired it is about to die, or stands still.
+            let client = fleet.client()?.with_timeout(Duration::from_secs(60));
+            tokio::spawn(async move { client.complete_task(id, "1").await });
             Ok(None)
         }
         _ => Ok(None),

@@ -55,7 +55,8 @@ async fn frozen_while_it_relays_and_enforces() -> Result<()> {
 /// Under all kinds of load, the leader freezes at one point after the other. Another takes over in time; when the old
 /// one goes on it changes nothing: limits hold, every event is relayed once and in order, nothing is lost.
 async fn a_leader_freezes_at_each_of(points: &[FaultPoint]) -> Result<()> {
-    let mut fleet = Fleet::start(2).await?;
+    // One freezes, one takes over, and one may have had to go so that another leads.
+    let mut fleet = Fleet::start(3).await?;
     let client = fleet.client()?;
     let options = TrafficOptions {
         workers: vec![fleet.urls(); 4],
@@ -80,18 +81,20 @@ async fn a_leader_freezes_at_each_of(points: &[FaultPoint]) -> Result<()> {
         fleet.order("freeze", name)?;
         let replaced = provoke(&mut fleet, &traffic, *point).await?;
         let (frozen, frozen_at) = fleet.struck(Duration::from_secs(45)).await.with_context(|| name)?;
-        if let Some(replaced) = replaced {
-            fleet.start_pod(replaced).await?;
-        }
         let term = fleet.term().await?;
         // What the old one had in mind is no longer the best that could be started.
+        let successor = fleet.another(&[frozen, replaced.unwrap_or(frozen)])?;
         for _ in 0..LIMIT {
             let plan = Plan { ms: 1_500, ..Plan::default() };
             let task = NewTask { queue: LIMITED.to_owned(), priority: Some(9), ..plan.task()? };
-            traffic.create(task, Fate::completed(0)).await?;
+            traffic.create(successor, task, Fate::completed(0)).await?;
         }
         let newer = fleet.newer_term(term, TAKEOVER_MAX.saturating_sub(frozen_at.elapsed()));
         let newer = newer.await.with_context(|| format!("while the leader is frozen at {name}"))?;
+        if let Some(replaced) = replaced {
+            fleet.is_gone(replaced).await?;
+            fleet.start_pod(replaced).await?;
+        }
         assert_ne!(fleet.leads(SOON).await?.1, frozen);
         traffic.goes_on(10, SOON).await.with_context(|| format!("while the leader is frozen at {name}"))?;
         fleet.pod(frozen)?.process.thaw()?;

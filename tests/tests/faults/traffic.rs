@@ -23,7 +23,7 @@ use taskyard_client::{
 use taskyard_core::TaskState;
 use taskyard_proto::convert::duration_to_proto;
 use taskyard_testkit::eventually;
-use taskyard_tests::{RawWorker, WorkerOptions, manual, new_task};
+use taskyard_tests::{PodProcess, RawWorker, WorkerOptions, manual, new_task};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -77,7 +77,7 @@ pub struct TrafficOptions {
     /// How many hand in, and how long each pauses after a task.
     pub creators: usize,
     pub pause: Duration,
-    /// Bytes of each payload and each result.
+    /// Bytes of every third payload and result.
     pub bytes: usize,
     /// Workers that come and go, fall silent, or never report; people's commands.
     pub with_everything: bool,
@@ -193,9 +193,12 @@ impl Traffic {
         eventually(within, format!("{runs} more runs"), async || (self.done() >= goal).then_some(())).await
     }
 
-    /// Hands in a task of the test's own.
-    pub async fn create(&self, task: NewTask, fate: Fate) -> Result<Uuid> {
-        self.shared.create(task, fate).await
+    /// Hands in a task of the test's own, by way of this pod.
+    pub async fn create(&self, pod: &PodProcess, task: NewTask, fate: Fate) -> Result<Uuid> {
+        let id = Uuid::try_parse(&task.id)?;
+        pod.tasks().await?.create_task(v1::CreateTaskRequest { task: Some(task) }).await?;
+        self.shared.fates().insert(id, fate);
+        Ok(id)
     }
 
     /// Creates no more, and waits until everything accepted has ended. Returns what must have become of each.
@@ -274,13 +277,13 @@ impl Shared {
     }
 
     async fn plain(self: Arc<Self>, pause: Duration, bytes: usize, stop: CancellationToken) -> Result<()> {
+        // Of random letters, so that nobody makes it smaller.
+        let ballast: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(bytes).map(char::from).collect();
         for number in 0u64.. {
             if !sleep(pause, &stop).await {
                 break;
             }
-            // Of random letters, so that nobody makes it smaller.
-            let letters = rand::rng().sample_iter(rand::distr::Alphanumeric).take(bytes);
-            let ballast = letters.map(char::from).collect();
+            let ballast = if number % 3 == 0 { ballast.clone() } else { String::new() };
             let mut plan = Plan { ms: number % 5 * 10, ballast, ..Plan::default() };
             let mut fate = Fate::completed(0);
             let mut delay = None;

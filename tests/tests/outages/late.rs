@@ -38,16 +38,20 @@ fn create(id: Uuid) -> String {
 
 /// A reader of the stream that keeps to the rule of consumer groups: it drops what it has, applies the rest, and
 /// fetches from the database what lies between its position and a batch's previous one.
-struct Follower {
+pub(super) struct Follower {
     client: Client,
-    read: Vec<Position>,
+    pub read: Vec<Position>,
     position: Position,
     fetched: usize,
 }
 
 impl Follower {
+    pub const fn new(client: Client, position: Position) -> Self {
+        Self { client, read: Vec::new(), position, fetched: 0 }
+    }
+
     /// Until it has read what is named in the end.
-    async fn follow(mut self, mut stream: EventLog, mut stops_at: oneshot::Receiver<Position>) -> Result<Self> {
+    pub async fn follow(mut self, mut stream: EventLog, mut stops_at: oneshot::Receiver<Position>) -> Result<Self> {
         let mut last = None;
         loop {
             if last.is_none() {
@@ -138,7 +142,7 @@ async fn a_late_commit_is_missed_by_no_reader_and_holds_up_nobody_else() -> Resu
     })
     .await?;
     let mut stream = eventually(ALLOWANCE, "the stream is there", async || bus.event_log().await.ok()).await?;
-    let mut follower = Follower { client: client.clone(), read: Vec::new(), position: Position::default(), fetched: 0 };
+    let mut follower = Follower::new(client.clone(), Position::default());
     // An empty one, in quiet times.
     follower.take(next(&mut stream).await?).await?;
     let (until, stops_at) = oneshot::channel();
@@ -173,7 +177,10 @@ async fn a_late_commit_is_missed_by_no_reader_and_holds_up_nobody_else() -> Resu
     lister.read_on().await?;
     ensure!(lister.read.iter().all(|position| *position < own), "a position behind the late one was handed out");
     ensure!(listener.heard().positions.iter().all(|position| *position < own), "the watch went past the late one");
-    let ahead = stack.number("select count(*) from tasks.events where xact > (select max(xact) from tasks.events e where e.xact < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)").await?;
+    let ahead: i64 = sqlx::query_scalar("select count(*) from tasks.events where xact > $1")
+        .bind(own.xact)
+        .fetch_one(&stack.pool)
+        .await?;
     ensure!(ahead > 100, "only {ahead} events lie behind the one that is late");
 
     holder.execute("commit").await?;

@@ -3,8 +3,12 @@
 //!
 //! Times that are asserted are those that the rules promise, with an allowance for a slow machine.
 
+mod clock;
 mod cut;
 mod late;
+mod leading;
+mod races;
+mod restored;
 mod stopped;
 mod wiped;
 

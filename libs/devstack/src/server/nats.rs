@@ -36,6 +36,7 @@ pub(crate) fn plan(home: &Home, programs: &Programs, access: &Access) -> Result<
         charge: Charge {
             program: programs.nats.clone(),
             arguments: vec!["-c".into(), configuration.into_os_string()],
+            environment: Vec::new(),
             stop: Stop::Terminate,
             account: None,
         },

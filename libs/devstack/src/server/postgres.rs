@@ -62,7 +62,13 @@ pub(crate) async fn plan(
         name: "PostgreSQL",
         file_name: "postgres",
         // "Fast": connections are ended, what is committed is written.
-        charge: Charge { program: programs.postgres.clone(), arguments, stop: Stop::Interrupt, account },
+        charge: Charge {
+            program: programs.postgres.clone(),
+            arguments,
+            environment: Vec::new(),
+            stop: Stop::Interrupt,
+            account,
+        },
         mark: format!("-D {} ", data.display()),
         data,
         port: access.port,

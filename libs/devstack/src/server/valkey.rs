@@ -34,6 +34,7 @@ pub(crate) fn plan(home: &Home, programs: &Programs, access: &Access) -> Result<
         charge: Charge {
             program: programs.valkey.clone(),
             arguments: vec![configuration.into_os_string()],
+            environment: Vec::new(),
             stop: Stop::Terminate,
             account: None,
         },

@@ -37,7 +37,7 @@ struct WasReset;
 /// Takes connections until it is aborted, and they with it.
 pub(super) async fn accept(
     listener: TcpListener,
-    target: String,
+    target: watch::Receiver<String>,
     up: watch::Receiver<Line>,
     down: watch::Receiver<Line>,
     resets: watch::Receiver<u64>,
@@ -49,7 +49,7 @@ pub(super) async fn accept(
                 if let Ok((client, _)) = accepted {
                     let mut resets = resets.clone();
                     resets.mark_unchanged();
-                    connections.spawn(connect(client, target.clone(), up.clone(), down.clone(), resets));
+                    connections.spawn(connect(client, target.borrow().clone(), up.clone(), down.clone(), resets));
                 }
             }
             Some(_) = connections.join_next() => {}

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{End, Term};
 use crate::{
     fault::{self, FaultPoint},
-    store::events,
+    store::{epoch, events},
     watch,
 };
 
@@ -57,9 +57,10 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
         return Ok(End::Fenced);
     }
     let mut sequence = last.sequence;
-    let mut position = match last.batch.and_then(|batch| batch.last) {
-        Some(position) => position_from_bus(position),
-        None => events::event_newest(&app.pool).await?,
+    let mut position = match last.batch.and_then(|batch| batch.last).map(position_from_bus) {
+        Some(position) if epoch::epoch_has_position(&app.pool, position).await? => position,
+        // The stream is new, or knows more than the database that was restored.
+        _ => events::event_newest(&app.pool).await?,
     };
     // The fence.
     match publish(term, &mut sequence, position, position, Vec::new()).await? {

@@ -50,6 +50,9 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 const ANSWER_SLOW: Duration = Duration::from_secs(1);
 /// After so long without an answered publish the leader lets go.
 const ANSWER_NONE: Duration = Duration::from_secs(15);
+/// A statement waits 10 s for a lock at most; when its answer takes longer its connection is dead, silently, and only
+/// another one shows what became of it.
+const STATEMENT_MAX: Duration = Duration::from_secs(11);
 /// Ready tasks that the slow poll reads of a lane.
 const POLL_ROWS: i64 = 500;
 
@@ -307,7 +310,7 @@ impl Starts {
                 connection: one.room.connection,
             })
             .collect();
-        match start::task_start_batch(&mut self.connection, self.term.number, &pairs).await {
+        match answered(start::task_start_batch(&mut self.connection, self.term.number, &pairs)).await {
             Ok(started) => {
                 fault::reach(FaultPoint::StartCommitted);
                 if !started.leads {
@@ -396,9 +399,8 @@ impl Starts {
                 &key.kind,
                 after.map(|rank| (rank.priority(), rank.due_at, rank.id)),
                 rows_max,
-            )
-            .await;
-            match rows {
+            );
+            match answered(rows).await {
                 Ok(tasks) => {
                     let is_all = tasks.len() < rows_max;
                     if let Some(lane) = self.board.lane(key) {
@@ -420,7 +422,7 @@ impl Starts {
         let read = async {
             Ok::<_, sqlx::Error>((queues::queue_settings_list(pool).await?, leader::limited_run_list(pool).await?))
         };
-        match read.await {
+        match answered(read).await {
             Ok((settings, running)) => {
                 self.board.set_limits(settings, running);
                 self.is_barred = false;
@@ -495,6 +497,12 @@ impl Starts {
             }
         });
     }
+}
+
+/// What a statement says, if it says anything in time.
+async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let no_answer = || Err(sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut)));
+    tokio::time::timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| no_answer())
 }
 
 impl Publishing {

@@ -26,6 +26,8 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 const WRITE_NONE: Duration = Duration::from_secs(3);
 /// Clocks that disagree by more begin the wait again.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(2);
+/// A jump ahead by more moves the deadlines of what runs. More than an answer may be late, which looks like one.
+const JUMP_MIN: Duration = Duration::from_secs(5);
 /// Rows of one statement.
 const CHUNK: i64 = 500;
 
@@ -35,6 +37,7 @@ pub async fn run(term: Arc<Term>) -> End {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut written_at = Instant::now();
     let mut clocks = Clocks::new(term.app.settings.session_timeout());
+    let mut jumps: Vec<Jump> = Vec::new();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -45,16 +48,20 @@ pub async fn run(term: Arc<Term>) -> End {
             Ok(Ok(Some(renewed))) => {
                 fault::reach(FaultPoint::TermRenewed);
                 written_at = Instant::now();
-                clocks.see(Instant::now(), renewed.now);
+                jumps.extend(clocks.see(Instant::now(), renewed.now));
+                if let Err(error) = move_deadlines(&term, &mut jumps).await {
+                    tracing::warn!(%error, "deadlines could not be moved");
+                    continue;
+                }
                 let Some(bounds) = clocks.may_enforce(Instant::now()) else { continue };
                 if renewed.has_lapsed {
-                    match expire(&term, bounds).await {
+                    match expire(&term, bounds.clone()).await {
                         Ok(()) => {}
                         Err(error) => tracing::warn!(%error, "lapsed sessions could not be expired"),
                     }
                 }
                 if renewed.has_overdue
-                    && let Err(error) = fail_overdue(&term).await
+                    && let Err(error) = fail_overdue(&term, bounds).await
                 {
                     tracing::warn!(%error, "slow runs could not be failed");
                 }
@@ -103,9 +110,9 @@ async fn expire(term: &Term, clock: Range<DateTime<Utc>>) -> Result<(), sqlx::Er
 }
 
 /// The worker enforces its timeout first; this is for those that do not.
-async fn fail_overdue(term: &Term) -> Result<(), sqlx::Error> {
+async fn fail_overdue(term: &Term, clock: Range<DateTime<Utc>>) -> Result<(), sqlx::Error> {
     let app = &term.app;
-    let overdue = finish::task_overdue_list(&app.pool, CHUNK).await?;
+    let overdue = finish::task_overdue_list(&app.pool, clock, CHUNK).await?;
     if overdue.is_empty() {
         // Past its deadline, and too young to be failed.
         return Ok(());
@@ -138,6 +145,25 @@ async fn fail_overdue(term: &Term) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Deadlines stand in the database by its clock. When that jumps ahead, or all of this machine slept, no run has had the
+/// time that has passed by it.
+async fn move_deadlines(term: &Term, jumps: &mut Vec<Jump>) -> Result<(), sqlx::Error> {
+    while let Some(jump) = jumps.first() {
+        let moved = finish::deadline_move(&term.app.pool, term.number, jump.by, jump.before).await?;
+        tracing::warn!(by_s = jump.by.num_seconds(), runs = moved, "the clock jumped ahead: deadlines were moved");
+        jumps.remove(0);
+    }
+    Ok(())
+}
+
+/// The database's clock went ahead of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Jump {
+    by: TimeDelta,
+    /// Where it would be now; what was started later was started after the jump.
+    before: DateTime<Utc>,
+}
+
 /// For how long writes have worked, by the monotonic clock and the database's.
 #[derive(Debug)]
 struct Clocks {
@@ -152,16 +178,19 @@ impl Clocks {
     }
 
     /// A write did not work.
-    fn reset(&mut self) {
-        *self = Self::new(self.timeout);
+    const fn reset(&mut self) {
+        self.since = None;
     }
 
-    /// A write worked, at this time of both clocks.
-    fn see(&mut self, here: Instant, there: DateTime<Utc>) {
+    /// A write worked, at this time of both clocks. Returns how far the other one jumped ahead since the last one.
+    fn see(&mut self, here: Instant, there: DateTime<Utc>) -> Option<Jump> {
+        let mut jump = None;
         if let Some((last_here, last_there)) = self.last {
             let passed_here = here.duration_since(last_here);
             let expected = last_there + delta(passed_here);
-            let apart = (there - expected).abs();
+            let by = there - expected;
+            let apart = by.abs();
+            jump = (by > delta(JUMP_MIN)).then_some(Jump { by, before: expected });
             // A pause of this process counts like an outage: nobody was renewed by what it could not see.
             if apart > delta(CLOCKS_APART_MAX) || passed_here > self.timeout / 2 {
                 tracing::warn!(
@@ -173,6 +202,7 @@ impl Clocks {
         }
         self.since.get_or_insert((here, there));
         self.last = Some((here, there));
+        jump
     }
 
     /// If writes have worked for a whole timeout by both clocks: where the database's clock must be for a session to
@@ -224,6 +254,22 @@ mod tests {
             after(&mut clocks, start, there, 29..31, jump);
             assert!(clocks.may_enforce(start + Duration::from_secs(30)).is_some(), "{jump}");
         }
+    }
+
+    #[test]
+    fn a_jump_ahead_is_told_once_an_outage_between_or_not() {
+        let (start, there) = (Instant::now(), Utc::now());
+        let second = |second: u64| start + Duration::from_secs(second);
+        let at = |second: i64| there + TimeDelta::seconds(second);
+        let mut clocks = Clocks::new(TIMEOUT);
+        assert_eq!(clocks.see(second(0), at(0)), None);
+        assert_eq!(clocks.see(second(4), at(1)), None, "an answer that came late");
+        assert_eq!(clocks.see(second(5), at(5)), None);
+        clocks.reset();
+        let jump = Jump { by: TimeDelta::seconds(100), before: at(30) };
+        assert_eq!(clocks.see(second(30), at(130)), Some(jump));
+        assert_eq!(clocks.see(second(31), at(131)), None);
+        assert_eq!(clocks.see(second(32), at(31)), None, "back");
     }
 
     #[test]

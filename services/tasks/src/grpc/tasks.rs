@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use crate::{
     app::creates::NewState,
-    store::events,
+    store::{epoch, events},
     watch::{self, Wanted},
 };
 
@@ -224,6 +224,12 @@ impl Api {
         let size =
             limits::check_page_size(request.page_size, limits::EVENTS_PAGE_SIZE_DEFAULT, limits::EVENTS_PAGE_SIZE_MAX)?;
         let after = read_position("position", &request.position)?.unwrap_or_default();
+        if !request.position.is_empty()
+            && !epoch::epoch_has_position(&self.app.pool, after).await.map_err(failure::to_error)?
+        {
+            let message = "is of a database that has been restored since; read the tasks anew, and watch from there";
+            return Err(Error::invalid("position", message));
+        }
         let namespace = self.namespace();
         let found = if request.task_id.is_empty() {
             events::event_list(&self.app.pool, after, Some(namespace), i64::from(size) + 1).await

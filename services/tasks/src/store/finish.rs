@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use taskyard_core::{TaskState, task::Namespace};
 use uuid::Uuid;
@@ -259,8 +259,13 @@ pub struct Overdue {
     pub retry: taskyard_core::RetryPolicy,
 }
 
-/// Runs past their deadline by 5 s, never before 20 s after the start.
-pub async fn task_overdue_list(pool: &PgPool, rows_max: i64) -> Result<Vec<Overdue>, sqlx::Error> {
+/// Runs past their deadline by 5 s, never before 20 s after the start. The database's clock must lie between two bounds,
+/// so that a clock that jumps fails nothing.
+pub async fn task_overdue_list(
+    pool: &PgPool,
+    clock: std::ops::Range<DateTime<Utc>>,
+    rows_max: i64,
+) -> Result<Vec<Overdue>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select
@@ -269,10 +274,13 @@ pub async fn task_overdue_list(pool: &PgPool, rows_max: i64) -> Result<Vec<Overd
         where state = 4
             and deadline_at < now() - interval '5 seconds'
             and started_at < now() - interval '20 seconds'
+            and now() between $2 and $3
         order by deadline_at
         limit $1
         "#,
         rows_max,
+        clock.start,
+        clock.end,
     )
     .fetch_all(pool)
     .await?;
@@ -285,4 +293,35 @@ pub async fn task_overdue_list(pool: &PgPool, rows_max: i64) -> Result<Vec<Overd
         retry: super::retry_policy(row.attempts_max, row.backoff_ms, row.backoff_max_ms),
     });
     Ok(overdue.collect())
+}
+
+/// Moves the deadlines of what was started before the clock jumped, for the leader of this term. No change of a task:
+/// its version stays. Returns how many there were.
+pub async fn deadline_move(
+    pool: &PgPool,
+    term: i64,
+    by: TimeDelta,
+    started_before: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        with fence as materialized (
+            select term from tasks.leader where term = $1 for key share
+        ),
+        running as materialized (
+            select namespace, id from tasks.active
+            where state = 4 and deadline_at is not null and started_at <= $3 and exists (select from fence)
+            order by namespace, id
+            for no key update
+        )
+        update tasks.active a set deadline_at = a.deadline_at + $2 * interval '1 millisecond'
+        from running r where a.namespace = r.namespace and a.id = r.id and a.state = 4
+        "#,
+        term,
+        by.num_milliseconds() as f64,
+        started_before,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
 }

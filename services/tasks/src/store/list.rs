@@ -20,6 +20,8 @@ use taskyard_core::{
 };
 use uuid::Uuid;
 
+use super::partitions;
+
 /// Candidates that one page looks at.
 const SCAN_MAX: i64 = 5_000;
 
@@ -85,7 +87,8 @@ impl List<'_> {
         let filter = self.filter;
         let finish_range = filter.finished_after.is_some() || filter.finished_before.is_some();
         if self.by_finish() {
-            !filter.states.is_empty() || filter.queue.is_some() || filter.kind.is_some()
+            let create_range = filter.created_after.is_some() || filter.created_before.is_some();
+            !filter.states.is_empty() || filter.queue.is_some() || filter.kind.is_some() || create_range
         } else if filter.states.is_empty() {
             finish_range || (filter.queue.is_some() && filter.kind.is_some())
         } else {
@@ -138,14 +141,18 @@ impl List<'_> {
         self.query.push(")");
     }
 
-    /// `where` namespace, the range of ids that the times of creation give, and what lies behind the cursor.
+    /// `where` namespace, the range of ids that the times of creation give, and what lies behind the cursor. The order
+    /// by finish walks whole partitions, so that it never passes over more rows than it counts as candidates.
     fn push_id_range(&mut self) {
         self.query.push(" where namespace = ").push_bind(self.namespace);
+        let whole = self.by_finish();
         if let Some(after) = self.filter.created_after {
-            self.query.push(" and id >= ").push_bind(id::lower_bound(after));
+            let from = if whole { partitions::starts_at(after) } else { after };
+            self.query.push(" and id >= ").push_bind(id::lower_bound(from));
         }
         if let Some(before) = self.filter.created_before {
-            self.query.push(" and id < ").push_bind(id::lower_bound(before));
+            let to = if whole { partitions::ends_at(before) } else { before };
+            self.query.push(" and id < ").push_bind(id::lower_bound(to));
         }
         let Some(cursor) = self.after else { return };
         if let (true, Some(finished_at)) = (self.by_finish(), cursor.finished_at) {
@@ -194,6 +201,12 @@ impl List<'_> {
         }
         if let Some(kind) = &filter.kind {
             self.query.push(" and d.kind = ").push_bind(kind.clone());
+        }
+        if let Some(after) = filter.created_after {
+            self.query.push(" and n.id >= ").push_bind(id::lower_bound(after));
+        }
+        if let Some(before) = filter.created_before {
+            self.query.push(" and n.id < ").push_bind(id::lower_bound(before));
         }
         if let Some(after) = filter.finished_after {
             self.query.push(" and f.finished_at >= ").push_bind(after);

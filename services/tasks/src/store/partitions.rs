@@ -10,10 +10,10 @@ const WEEKS_BEHIND: u64 = 2;
 const WEEKS_AHEAD: u64 = 2;
 
 /// A partitioned table and what it is partitioned by.
-const TABLES: [(&str, Key); 3] = [("documents", Key::Id), ("finished", Key::Id), ("events", Key::Time)];
+pub const TABLES: [(&str, Key); 3] = [("documents", Key::Id), ("finished", Key::Id), ("events", Key::Time)];
 
-#[derive(Clone, Copy)]
-enum Key {
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
     /// A UUIDv7: its time decides.
     Id,
     Time,
@@ -62,6 +62,17 @@ async fn partition_make(
 fn week_of(time: DateTime<Utc>) -> NaiveDate {
     let date = time.date_naive();
     date - Days::new(u64::from(date.weekday().num_days_from_monday()))
+}
+
+/// Where the partition of a time begins.
+pub fn starts_at(time: DateTime<Utc>) -> DateTime<Utc> {
+    week_of(time).and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+/// Where the partition of a time ends.
+pub fn ends_at(time: DateTime<Utc>) -> DateTime<Utc> {
+    // Only at the end of what can be written as a date there is no later one.
+    starts_at(time).checked_add_signed(TimeDelta::days(7)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn partition_name(table: &str, week: NaiveDate) -> String {

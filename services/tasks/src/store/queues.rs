@@ -122,6 +122,22 @@ pub async fn queue_list(
             where namespace = $1 and name > $2 and ($3::text is null or name = $3)
             order by name
             limit $4
+        ),
+        -- Once for all queues of the page.
+        waiting as materialized (
+            select
+                queue,
+                count(*) filter (where state = 2) as scheduled,
+                count(*) filter (where state = 1) as open,
+                count(*) filter (where state = 4) as running
+            from (
+                (select state, queue from tasks.active where namespace = $1 and state = 2 limit $5)
+                union all
+                (select state, queue from tasks.active where namespace = $1 and state = 1 limit $5)
+                union all
+                (select state, queue from tasks.active where namespace = $1 and state = 4 limit $5)
+            ) part
+            group by queue
         )
         select
             p.name, p.paused, p.concurrency_max,
@@ -139,20 +155,7 @@ pub async fn queue_list(
                 where a.namespace = p.namespace and a.queue = p.name and a.state = 3 limit $5
             ) part
         ) r on true
-        left join lateral (
-            select
-                count(*) filter (where state = 2) as scheduled,
-                count(*) filter (where state = 1) as open,
-                count(*) filter (where state = 4) as running
-            from (
-                (select state, queue from tasks.active a where a.namespace = p.namespace and a.state = 2 limit $5)
-                union all
-                (select state, queue from tasks.active a where a.namespace = p.namespace and a.state = 1 limit $5)
-                union all
-                (select state, queue from tasks.active a where a.namespace = p.namespace and a.state = 4 limit $5)
-            ) part
-            where part.queue = p.name
-        ) w on true
+        left join waiting w on w.queue = p.name
         cross join lateral (
             select count(*) as workers, coalesce(sum(s.slots), 0)::bigint as slots
             from tasks.sessions s

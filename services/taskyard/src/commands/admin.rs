@@ -1,6 +1,7 @@
 //! `taskyard admin`: for those who run an installation. Each command talks to the database itself.
 
 mod new_epoch;
+mod rebuild;
 
 use clap::Subcommand;
 
@@ -17,11 +18,14 @@ pub struct Args {
 enum Command {
     /// Begin a new epoch of the event order, after a restore from a backup; readers of events start anew
     NewEpoch(new_epoch::Args),
+    /// Replay all events beside the running system and compare what they give with the tasks as they stand
+    Rebuild(rebuild::Args),
 }
 
 /// Does it.
 pub async fn run(args: Args) -> Outcome {
     match args.command {
         Command::NewEpoch(args) => new_epoch::run(args).await,
+        Command::Rebuild(args) => rebuild::run(args).await,
     }
 }

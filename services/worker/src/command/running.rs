@@ -69,9 +69,9 @@ pub(super) async fn run(program: &Program, passed: &Passed, job: &Job, context: 
             // A process that left the group may hold the pipes for ever.
             let _ = timeout(DRAIN_TIMEOUT, &mut talk).await;
         }
-        group.kill();
         ended
     };
+    group.finish().await;
     output.end(progress);
     errors.finish(passed).await;
     // To look through much output takes a moment.

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use taskyard_client::v1;
-use taskyard_core::{id, limits};
+use taskyard_core::limits;
 use taskyard_proto::convert::{duration_to_proto, timestamp_to_proto};
 
 use super::wait;
@@ -75,9 +75,8 @@ pub struct Args {
 /// Creates it.
 pub async fn run(server: &ServerArgs, args: Args) -> Outcome {
     let wait = args.wait;
+    let may_be_known = !args.id.is_empty() || !args.idempotency_key.is_empty();
     let task = args.into_task()?;
-    // With an id of its own, the call can be repeated.
-    let chosen = task.id.clone();
     let client = server.connect().await?;
     let response = client.create_task(task).await?;
     let task = response.task.unwrap_or_default();
@@ -85,7 +84,7 @@ pub async fn run(server: &ServerArgs, args: Args) -> Outcome {
     if wait {
         return wait::for_end(&client, &task.id, &mut output).await;
     }
-    if !response.created && chosen != task.id {
+    if !response.created && may_be_known {
         note("the task was there already");
     }
     show(&mut output, task)?;
@@ -111,12 +110,8 @@ impl Args {
                 backoff_max: self.backoff_max.map(duration_to_proto),
             }
         });
-        let id = match (self.id.is_empty(), self.idempotency_key.is_empty()) {
-            (true, true) => id::new_task_id().to_string(),
-            _ => self.id,
-        };
         Ok(v1::NewTask {
-            id,
+            id: self.id,
             idempotency_key: self.idempotency_key,
             queue: self.queue,
             kind: self.kind,
