@@ -21,6 +21,8 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 256;
 pub const PAYLOAD_BYTES_MAX: usize = 1_048_576;
 /// Bytes of a result.
 pub const RESULT_BYTES_MAX: usize = 1_048_576;
+/// Levels of arrays and objects of a payload or result; what JSON libraries read at most by default.
+pub const NESTING_MAX: usize = 127;
 /// Bytes of an error; longer ones are cut.
 pub const ERROR_BYTES_MAX: usize = 4_096;
 /// Bytes of a progress message; longer ones are cut.
@@ -164,7 +166,7 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
 /// Checks a JSON document of a given greatest size.
 ///
 /// # Errors
-/// If it is too large, not UTF-8, not JSON or nested deeper than 127 levels.
+/// If it is too large, not UTF-8, not JSON or nested deeper than [`NESTING_MAX`].
 pub fn check_json(field: &str, bytes: &[u8], bytes_max: usize) -> Result<()> {
     if bytes.len() > bytes_max {
         return Err(Error::invalid(field, format!("has {} bytes; at most {bytes_max} are allowed", bytes.len())));
@@ -172,7 +174,36 @@ pub fn check_json(field: &str, bytes: &[u8], bytes_max: usize) -> Result<()> {
     let text = std::str::from_utf8(bytes).map_err(|error| Error::invalid(field, format!("is not UTF-8: {error}")))?;
     serde_json::from_str::<serde::de::IgnoredAny>(text)
         .map_err(|error| Error::invalid(field, format!("is not a JSON document: {error}")))?;
+    let nesting = nesting(bytes);
+    if nesting > NESTING_MAX {
+        return Err(Error::invalid(field, format!("is nested {nesting} levels deep; at most {NESTING_MAX} are allowed")));
+    }
     Ok(())
+}
+
+/// How deep the arrays and objects of a JSON document are nested.
+fn nesting(json: &[u8]) -> usize {
+    let (mut level, mut deepest) = (0_usize, 0);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b']' | b'}' => level = level.saturating_sub(1),
+            // A string: to its end.
+            b'"' => while let Some(byte) = bytes.next() {
+                match byte {
+                    b'"' => break,
+                    b'\\' => drop(bytes.next()),
+                    _ => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Checks a page's size; 0 means the default.
@@ -208,7 +239,10 @@ mod tests {
         assert!(check_json("payload", b"{", 100).is_err());
         assert!(check_json("payload", b"1 2", 100).is_err());
         assert!(check_json("payload", b"null", 3).is_err());
-        assert!(check_json("payload", "[".repeat(1_000).as_bytes(), 10_000).is_err());
+        let nested = |levels: usize| format!("{}\"[[\\\"[\"{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(check_json("payload", nested(127).as_bytes(), 10_000).is_ok());
+        assert!(check_json("payload", nested(128).as_bytes(), 10_000).is_err());
+        assert!(check_json("payload", "[{}]".repeat(1).as_bytes(), 10_000).is_ok());
     }
 
     #[test]

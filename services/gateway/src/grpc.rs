@@ -18,6 +18,13 @@ use tower::Service;
 
 use crate::{app::App, edge::is_grpc};
 
+/// Calls that stay open: they are spread evenly, and not sent to a pod that is about to stop.
+const STREAMS: [&str; 3] = [
+    "/taskyard.v1.WorkService/Work",
+    "/taskyard.v1.TaskService/WatchTasks",
+    "/taskyard.v1.TaskService/RetryTasks",
+];
+
 /// Takes gRPC calls out of the way of REST.
 pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
@@ -37,7 +44,11 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
         app.config().token.admit(&head.headers).map_err(to_status)?;
     }
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
-    let mut pod = app.pods().pick(deadline).await.map_err(to_status)?;
+    let pod = match head.uri.path() {
+        path if STREAMS.contains(&path) => app.pods().pick_for_stream(&[], deadline).await,
+        _ => app.pods().pick(deadline).await,
+    };
+    let mut pod = pod.map_err(to_status)?;
 
     // Scheme and authority are the pod's; the channel sets them.
     let path = head.uri.path_and_query().cloned();

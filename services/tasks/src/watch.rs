@@ -46,12 +46,20 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Watches {
     open: AtomicUsize,
     opened: Notify,
-    batches: broadcast::Sender<Arc<EventBatch>>,
+    heard: broadcast::Sender<Heard>,
+}
+
+/// What the watches of this process hear.
+#[derive(Clone, Debug)]
+enum Heard {
+    /// From now on batches are heard; what was relayed before is in the database only.
+    Begun,
+    Batch(Arc<EventBatch>),
 }
 
 impl Default for Watches {
     fn default() -> Self {
-        Self { open: AtomicUsize::new(0), opened: Notify::new(), batches: broadcast::Sender::new(256) }
+        Self { open: AtomicUsize::new(0), opened: Notify::new(), heard: broadcast::Sender::new(256) }
     }
 }
 
@@ -99,14 +107,15 @@ impl Watches {
 
     async fn hear(&self, bus: &Bus, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut log = bus.event_log().await?;
+        // Nobody may watch any more; here and below.
+        let _ = self.heard.send(Heard::Begun);
         while self.open.load(Ordering::Relaxed) > 0 {
             let batch = tokio::select! {
                 batch = tokio::time::timeout(EventLog::SILENCE_MAX, log.next()) => batch,
                 () = stop.cancelled() => return Ok(()),
             };
             let Ok(Some(batch)) = batch else { return Ok(()) };
-            // Nobody may watch any more.
-            let _ = self.batches.send(Arc::new(batch));
+            let _ = self.heard.send(Heard::Batch(Arc::new(batch)));
         }
         Ok(())
     }
@@ -142,7 +151,7 @@ pub async fn open(
     stop: CancellationToken,
 ) -> Result<mpsc::Receiver<Result<WatchTasksResponse>>> {
     let seat = app.watches.sit()?;
-    let heard = app.watches.batches.subscribe();
+    let heard = app.watches.heard.subscribe();
     let newest = events::event_newest(&app.pool).await.map_err(failure::to_error)?;
     let position = wanted.after.unwrap_or(newest);
     let (sender, receiver) = mpsc::channel(64);
@@ -213,7 +222,7 @@ struct Gone;
 impl Watch {
     async fn run(
         mut self,
-        mut heard: broadcast::Receiver<Arc<EventBatch>>,
+        mut heard: broadcast::Receiver<Heard>,
         mut progress: Option<broadcast::Receiver<Arc<taskyard_proto::internal::RunProgress>>>,
     ) {
         let mut look = interval(LOOK_INTERVAL);
@@ -221,12 +230,12 @@ impl Watch {
         loop {
             let done = tokio::select! {
                 _ = look.tick() => self.catch_up().await,
-                batch = heard.recv() => match batch {
-                    Ok(batch) => {
+                heard = heard.recv() => match heard {
+                    Ok(Heard::Batch(batch)) => {
                         look.reset();
                         self.follow(&batch).await
                     }
-                    Err(_) => self.catch_up().await,
+                    Ok(Heard::Begun) | Err(_) => self.catch_up().await,
                 },
                 report = next_progress(&mut progress) => self.tell_progress(&report).await,
                 () = self.sender.closed() => return,

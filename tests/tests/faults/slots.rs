@@ -67,7 +67,9 @@ async fn late_doubled_and_reordered_reports_give_no_run_without_a_slot() -> Resu
         }
         match round {
             // The leader's own connection dies: the next term begins with reports of the one before still on their way.
-            20 | 60 => drop(sqlx::query(KILL).execute(&stack.pool).await?),
+            20 | 60 => {
+                sqlx::query(KILL).execute(&stack.pool).await?;
+            }
             // All messages of a pod come late, and then at once.
             40 | 80 => {
                 let proxy = &proxies[round / 40 % 2];

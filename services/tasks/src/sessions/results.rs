@@ -117,14 +117,24 @@ async fn finish(app: &App, session: &Session, finishes: Vec<Finish>) {
             }
         }
     };
-    let acks = runs.iter().zip(answers).map(|(run, answer)| match answer {
-        Ok(Report::Recorded) => ack(*run, Verdict::Recorded, String::new()),
-        Ok(Report::Refused) => ack(*run, Verdict::Refused, String::new()),
-        Err(error) if error.code == ErrorCode::InvalidInput => ack(*run, Verdict::Invalid, error.message),
-        // The worker keeps it and reports it again on its next stream.
-        Err(_) => ack(*run, Verdict::Unspecified, String::new()),
-    });
-    acknowledge(app, session, acks.filter(|ack| ack.verdict() != Verdict::Unspecified).collect());
+    let mut acks = Vec::with_capacity(runs.len());
+    let mut unwritten = None;
+    for (run, answer) in runs.into_iter().zip(answers) {
+        match answer {
+            Ok(Report::Recorded) => acks.push(ack(run, Verdict::Recorded, String::new())),
+            Ok(Report::Refused) => acks.push(ack(run, Verdict::Refused, String::new())),
+            Err(error) if error.code == ErrorCode::InvalidInput => {
+                acks.push(ack(run, Verdict::Invalid, error.message));
+            }
+            Err(error) => unwritten = Some(error),
+        }
+    }
+    acknowledge(app, session, acks);
+    if let Some(error) = unwritten {
+        // The worker keeps what was not written and reports it again on its next stream.
+        tracing::error!(session = %session.id, %error, "results could not be written");
+        session.close();
+    }
 }
 
 async fn hand_back(app: &App, session: &Session, returns: Vec<Return>) {

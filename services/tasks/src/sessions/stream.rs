@@ -71,7 +71,7 @@ async fn first_message(incoming: &mut Streaming<WorkRequest>) -> Result<Hello> {
     let wrong = |message: &str| Error::invalid("hello", message);
     let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message())
         .await
-        .map_err(|_| wrong("did not come within 10 s"))?
+        .map_err(|_| Error::unavailable("the hello did not come within 10 s"))?
         .map_err(|status| Error::unavailable(status.message()))?;
     match first.and_then(|request| request.message) {
         Some(Incoming::Hello(hello)) => Ok(hello),
