@@ -1,10 +1,13 @@
-# What it needs it installs itself, into .taskyard/ and cargo's own folders: cargo and python3 are enough.
+# What it needs it installs itself, into .taskyard/ and cargo's own folders: cargo, python3 and, for the charts, go are
+# enough. Images need docker, and kind-… needs kind.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .taskyard/tools
+CHART_TOOLS := .taskyard/chart-tools
+ZIG := .taskyard/zig
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 # The points at which tests kill and freeze processes.
 FEATURES := taskyard-tests/fault-points,taskyard-tasks/fault-points
@@ -16,7 +19,23 @@ NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.
 DEVSTACK := $(TARGET_DIR)/debug/taskyard-devstack --dir .taskyard/test --install-dir .taskyard/servers
 
-.PHONY: help up test lint build-tests run-tests test-faults sqlx sqlx-check devstack bench demo clean tools
+
+# How images are built, named and compiled; `IMAGE_BINARY=compile` builds the binary inside Docker. With PROFILE=release
+# it is built in a third of the time, and a little larger.
+DOCKER ?= docker
+KIND ?= kind
+VERSION := $(shell sed -n '/^\[workspace.package\]/,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+IMAGE ?= taskyard:$(VERSION)
+IMAGE_BINARY ?= ready
+PROFILE ?= dist
+ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+TARGET_amd64 := x86_64-unknown-linux-musl
+TARGET_arm64 := aarch64-unknown-linux-musl
+TARGET = $(or $(TARGET_$(ARCH)),$(error ARCH is amd64 or arm64))
+IMAGE_FILES = .taskyard/image/$(ARCH)
+
+.PHONY: help up test lint build-tests run-tests test-faults sqlx sqlx-check devstack bench demo clean tools chart-tools \
+	chart-test golden image image-files image-binary cluster-test kind-up kind-load kind-test kind-down
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +43,7 @@ help: ## Show this
 up: ## Run the whole system on http://localhost:8080
 	cargo run --release --package taskyard -- up $(ARGS)
 
-test: tools build-tests lint sqlx-check run-tests ## Check everything: formatting, lints, contracts, licences, all tests
+test: tools build-tests lint chart-test sqlx-check run-tests ## Check everything: formatting, lints, contracts, licences, all tests
 	@echo "make test: all checks and tests passed$$(cat $(NOT_CHECKED) 2>/dev/null || true)"
 
 bench: ## Measure it, against a baseline in the same run (half an hour)
@@ -62,11 +81,57 @@ sqlx-check: devstack
 	$(DEVSTACK) -- tools/queries $$new .taskyard/servers cargo check --quiet --package taskyard-tasks; \
 	diff -rq .sqlx $$new || { echo "make: .sqlx is not what the queries give; run 'make sqlx' and commit it" >&2; exit 1; }
 
+chart-test: chart-tools ## Render, lint and validate the charts under Helm 3 and 4, without a cluster
+	@charts/check $(CHART_TOOLS)
+
+golden: chart-tools ## Write anew what the charts render to, and the tables of their values
+	@charts/check $(CHART_TOOLS) --write
+
+image: $(if $(filter ready,$(IMAGE_BINARY)),image-files) ## Build the image (IMAGE=taskyard:0.1.0, ARCH=amd64 or arm64)
+	DOCKER_BUILDKIT=1 $(DOCKER) build --platform linux/$(ARCH) --tag $(IMAGE) --build-arg BINARY=$(IMAGE_BINARY) $(IMAGE_STAGE:%=--target %) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || true) .
+
+# What is in the image.
+image-files: image-binary
+	@mkdir -p $(IMAGE_FILES)/etc/ssl/certs $(IMAGE_FILES)/licences
+	@cp $(ZIG)/certifi/cacert.pem $(IMAGE_FILES)/etc/ssl/certs/ca-certificates.crt
+	@cp LICENSE $(IMAGE_FILES)/licences/taskyard.txt
+	@tools/licences $(TARGET) >$(IMAGE_FILES)/licences/crates.txt
+
+# The static binary alone, which is all that changes from build to build.
+image-binary:
+	@tools/install $(ZIG) tools/image.txt
+	@if command -v rustup >/dev/null; then rustup --quiet target add $(TARGET); fi
+	PATH="$(CURDIR)/$(ZIG)/bin:$$PATH" PYTHONPATH="$(CURDIR)/$(ZIG)" \
+		cargo zigbuild --locked --profile $(PROFILE) --target $(TARGET) --package taskyard $(IMAGE_FEATURES)
+	@mkdir -p $(IMAGE_FILES)
+	@cp $(TARGET_DIR)/$(TARGET)/$(subst dev,debug,$(PROFILE))/taskyard $(IMAGE_FILES)/taskyard
+
+cluster-test: tools ## Test on the cluster of KUBECONFIG, with the image TASKYARD_IMAGE
+	TASKYARD_IMAGE=$${TASKYARD_IMAGE:-$(IMAGE)} \
+		cargo nextest run --package taskyard-tests --features cluster --test cluster --test-threads 1
+
+kind-up: ## Make a cluster with kind
+	$(KIND) create cluster --config k8s/kind.yaml
+
+kind-load: image ## Build the image and load it into the cluster
+	$(KIND) load docker-image $(IMAGE) --name taskyard
+
+kind-test: ## Run the cluster tests there
+	@mkdir -p .taskyard && $(KIND) get kubeconfig --name taskyard >.taskyard/kind.conf
+	$(MAKE) cluster-test KUBECONFIG=$(CURDIR)/.taskyard/kind.conf
+
+kind-down: ## Remove that cluster
+	$(KIND) delete cluster --name taskyard
+
 devstack:
 	cargo build --package taskyard-devstack
 
 tools:
 	@tools/install $(TOOLS)
+
+chart-tools: tools
+	@tools/install-charts $(CHART_TOOLS) $(TOOLS)
 
 clean: ## Remove what was built and all local data
 	cargo clean

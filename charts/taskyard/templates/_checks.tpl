@@ -45,8 +45,8 @@ What the schema cannot say: values that contradict each other, and values that w
   {{- end }}
 {{- end }}
 
-{{- $roles := include "taskyard.roles" . | fromJson }}
-{{- range $name, $role := include "taskyard.all" . | fromJson }}
+{{- $roles := include "taskyard.merged" (dict "root" . "of" .Values.roles) | fromJson }}
+{{- range $name, $role := merge dict $roles (include "taskyard.jobs" . | fromJson) }}
   {{- $at := printf "%s.%s" (hasKey $roles $name | ternary "roles" "jobs") $name }}
   {{- range $role.secrets }}
     {{- if not (hasKey $.Values.secrets .) }}

@@ -40,7 +40,7 @@ annotations:
 {{- end }}
 
 {{- define "taskyard.image" -}}
-{{- $image := mergeOverwrite (deepCopy .root.Values.image) .role.image }}
+{{- $image := include "taskyard.merge" (dict "base" .root.Values.image "own" .role.image) | fromJson }}
 {{- $image.repository }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .root.Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}

@@ -22,8 +22,8 @@ metadata:
     {{- tpl (toYaml .) $root | nindent 4 }}
     {{- end }}
 spec:
-  {{- $own := include "taskyard.podSpec" . | fromYaml }}
-  {{- toYaml (mergeOverwrite $own $role.podSpec) | nindent 2 }}
+  {{- $base := include "taskyard.podSpec" . | fromYaml }}
+  {{- include "taskyard.merge" (dict "base" $base "own" $role.podSpec) | fromJson | toYaml | nindent 2 }}
 {{- end }}
 
 {{- define "taskyard.podSpec" -}}
@@ -68,7 +68,8 @@ initContainers:
   {{- tpl (toYaml .) $root | nindent 2 }}
 {{- end }}
 containers:
-  - {{ mergeOverwrite (include "taskyard.container" . | fromYaml) $role.container | toYaml | nindent 4 | trim }}
+  {{- $base := include "taskyard.container" . | fromYaml }}
+  - {{ include "taskyard.merge" (dict "base" $base "own" $role.container) | fromJson | toYaml | nindent 4 | trim }}
   {{- with $role.extraContainers }}
   {{- tpl (toYaml .) $root | nindent 2 }}
   {{- end }}

@@ -1,14 +1,30 @@
+{{/* `own` over `base`, as JSON: maps are merged, null takes away, all else replaces. */}}
+{{- define "taskyard.merge" -}}
+{{- $merged := deepCopy .base }}
+{{- range $key, $value := .own }}
+  {{- $below := get $merged $key }}
+  {{- if kindIs "invalid" $value }}{{ $_ := unset $merged $key }}
+  {{- else if and (kindIs "map" $value) (kindIs "map" $below) }}
+    {{- $_ := set $merged $key (include "taskyard.merge" (dict "base" $below "own" $value) | fromJson) }}
+  {{- else }}{{ $_ := set $merged $key $value }}
+  {{- end }}
+{{- end }}
+{{- toJson $merged }}
+{{- end }}
+
 {{/* The enabled entries of `roles` or `jobs` (`of`) over the defaults, each with its `name`, as JSON. */}}
 {{- define "taskyard.merged" -}}
 {{- $all := dict }}
 {{- range $name, $own := .of }}
-  {{- $role := mergeOverwrite (deepCopy $.root.Values.defaults) (default dict $own) (dict "name" $name) }}
-  {{- if $role.enabled }}{{ $_ := set $all $name $role }}{{ end }}
+  {{- $role := include "taskyard.merge" (dict "base" $.root.Values.defaults "own" $own) | fromJson }}
+  {{- if $role.enabled }}{{ $_ := set $all $name (set $role "name" $name) }}{{ end }}
 {{- end }}
 {{- toJson $all }}
 {{- end }}
 
+{{/* Whoever asks for the roles has them checked first, so that a mistake is told in words. */}}
 {{- define "taskyard.roles" -}}
+{{- include "taskyard.checks" . }}
 {{- include "taskyard.merged" (dict "root" . "of" .Values.roles) }}
 {{- end }}
 
@@ -18,7 +34,7 @@
 
 {{/* Everything that has pods. */}}
 {{- define "taskyard.all" -}}
-{{- merge (include "taskyard.roles" . | fromJson) (include "taskyard.jobs" . | fromJson) | toJson }}
+{{- include "taskyard.merge" (dict "base" (include "taskyard.roles" . | fromJson) "own" (include "taskyard.jobs" . | fromJson)) }}
 {{- end }}
 
 {{/* Where a role is called. */}}

@@ -49,12 +49,12 @@ pub use self::{
     rebuild::{Difference, Progress, Report, rebuild},
 };
 
-/// Brings the schema up to date.
+/// Brings the schema up to date. Waits so long for a server that is not there yet.
 ///
 /// # Errors
 /// If the database cannot be reached or a migration fails.
-pub async fn migrate(database_url: &str) -> anyhow::Result<()> {
-    store::schema::schema_migrate(database_url).await
+pub async fn migrate(database_url: &str, wait: Duration) -> anyhow::Result<()> {
+    store::schema::schema_migrate(database_url, wait).await
 }
 
 /// Begins a new epoch of the event order, after a restore that cannot be seen.

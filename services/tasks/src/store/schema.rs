@@ -1,6 +1,10 @@
 //! The schema: bringing it up to date, and checking that it is new enough.
 
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
+use taskyard_postgres::Failure;
+use tokio::time::{Instant, sleep};
 
 const MIGRATIONS_TABLE: &str = "tasks._sqlx_migrations";
 
@@ -13,15 +17,29 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Applies the migrations that are missing, makes the first partitions and opens the first epoch.
-pub async fn schema_migrate(url: &str) -> anyhow::Result<()> {
+/// Applies the migrations that are missing, makes the first partitions and opens the first epoch. Waits so long for a
+/// server that is not there yet.
+pub async fn schema_migrate(url: &str, wait: Duration) -> anyhow::Result<()> {
     let options = taskyard_postgres::pool::options(url, "taskyard-migrate")?;
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = connect(&options, wait).await?;
     migrator().run(&mut connection).await?;
     super::partitions::partition_ensure(&mut connection).await?;
     super::epoch::epoch_check(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+async fn connect(options: &PgConnectOptions, wait: Duration) -> Result<PgConnection, sqlx::Error> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match PgConnection::connect_with(options).await {
+            Err(error) if Failure::of(&error) == Failure::Unknown && Instant::now() < deadline => {
+                tracing::warn!(%error, "Postgres cannot be reached yet");
+            }
+            ended => return ended,
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Whether the schema has all that this binary needs.

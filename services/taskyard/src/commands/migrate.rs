@@ -1,6 +1,6 @@
 //! `taskyard migrate`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use taskyard_runtime::{
@@ -15,6 +15,9 @@ use crate::{exit::Outcome, output::note};
 pub struct Args {
     #[command(flatten)]
     postgres: PostgresArgs,
+    /// How many seconds to wait for a server that is not there yet
+    #[arg(long, env = "TASKYARD_MIGRATE_WAIT_S", default_value_t = 0, value_name = "SECONDS")]
+    wait_s: u64,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -25,7 +28,8 @@ pub async fn run(args: Args) -> Outcome {
     let postgres = args.postgres.require(&mut problems);
     let postgres = problems.finish(postgres)?;
     telemetry::init(&args.log)?;
-    taskyard_tasks::migrate(postgres.url.expose()).await.context("the schema could not be brought up to date")?;
+    let wait = Duration::from_secs(args.wait_s);
+    taskyard_tasks::migrate(postgres.url.expose(), wait).await.context("the schema could not be brought up to date")?;
     note("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

@@ -79,7 +79,7 @@ pub async fn run(args: Args) -> Result<()> {
         () = stop.cancelled() => return Ok(()),
     };
     let migrated = tokio::select! {
-        migrated = taskyard_tasks::migrate(stack.postgres_url()) => {
+        migrated = taskyard_tasks::migrate(stack.postgres_url(), Duration::ZERO) => {
             migrated.context("the schema could not be brought up to date")
         }
         () = stop.cancelled() => Ok(()),

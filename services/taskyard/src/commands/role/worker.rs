@@ -25,5 +25,5 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut problems = Problems::default();
     let ops = listen::bind(args.ops.ops_listen, "--ops-listen", &mut problems).await;
     let ops = problems.finish(ops)?;
-    super::serve(ops, |_, _, stop| taskyard_worker::run(args.worker, stop)).await
+    super::serve(ops, |health, _, stop| taskyard_worker::run(args.worker, health, stop)).await
 }

@@ -108,7 +108,7 @@ impl Plan {
                 taskyard_gateway::run(gateway_config, gateway, health.clone(), metrics.clone(), stop)
             })
             .await,
-            Part::start("worker", |stop| taskyard_worker::run(worker_config, stop)).await,
+            Part::start("worker", |stop| taskyard_worker::run(worker_config, health.clone(), stop)).await,
             Part::start("tasks service", |stop| {
                 taskyard_tasks::run(tasks_config, tasks, health.clone(), metrics.clone(), stop)
             })
