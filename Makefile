@@ -19,7 +19,6 @@ NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.
 DEVSTACK := $(TARGET_DIR)/debug/taskyard-devstack --dir .taskyard/test --install-dir .taskyard/servers
 
-
 # How images are built, named and compiled; `IMAGE_BINARY=compile` builds the binary inside Docker. With PROFILE=release
 # it is built in a third of the time, and a little larger.
 DOCKER ?= docker
