@@ -105,7 +105,10 @@ async fn create_to_start(options: &Options) -> Result<()> {
             full.p50_ms / empty.p50_ms
         );
         let full_rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
-        println!("throughput with that history       {full_rate:.0} tasks/s, {:.2} of empty ({rate:.0})", full_rate / rate);
+        println!(
+            "throughput with that history       {full_rate:.0} tasks/s, {:.2} of empty ({rate:.0})",
+            full_rate / rate
+        );
     }
     fleet.stop().await?;
     servers.stop().await

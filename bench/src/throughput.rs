@@ -54,9 +54,12 @@ pub async fn run_with_workers(servers: &Servers, fleet: &Fleet, tasks: usize) ->
 async fn wait(servers: &Servers, count: i64) -> Result<DateTime<Utc>> {
     let deadline = Instant::now() + Duration::from_secs(300);
     loop {
-        let open: bool = sqlx::query_scalar("select exists (select from tasks.active)").fetch_one(&servers.pool).await?;
+        let open: bool =
+            sqlx::query_scalar("select exists (select from tasks.active)").fetch_one(&servers.pool).await?;
         if !open && finished(servers).await? >= count {
-            return Ok(sqlx::query_scalar("select max(finished_at) from tasks.finished").fetch_one(&servers.pool).await?);
+            return Ok(sqlx::query_scalar("select max(finished_at) from tasks.finished")
+                .fetch_one(&servers.pool)
+                .await?);
         }
         if Instant::now() > deadline {
             bail!("{} of {count} tasks are finished after 5 minutes", finished(servers).await?);

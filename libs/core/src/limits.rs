@@ -176,7 +176,10 @@ pub fn check_json(field: &str, bytes: &[u8], bytes_max: usize) -> Result<()> {
         .map_err(|error| Error::invalid(field, format!("is not a JSON document: {error}")))?;
     let nesting = nesting(bytes);
     if nesting > NESTING_MAX {
-        return Err(Error::invalid(field, format!("is nested {nesting} levels deep; at most {NESTING_MAX} are allowed")));
+        return Err(Error::invalid(
+            field,
+            format!("is nested {nesting} levels deep; at most {NESTING_MAX} are allowed"),
+        ));
     }
     Ok(())
 }
@@ -193,13 +196,15 @@ fn nesting(json: &[u8]) -> usize {
             }
             b']' | b'}' => level = level.saturating_sub(1),
             // A string: to its end.
-            b'"' => while let Some(byte) = bytes.next() {
-                match byte {
-                    b'"' => break,
-                    b'\\' => drop(bytes.next()),
-                    _ => {}
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
                 }
-            },
+            }
             _ => {}
         }
     }
