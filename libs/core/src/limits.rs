@@ -247,7 +247,7 @@ mod tests {
         let nested = |levels: usize| format!("{}\"[[\\\"[\"{}", "[".repeat(levels), "]".repeat(levels));
         assert!(check_json("payload", nested(127).as_bytes(), 10_000).is_ok());
         assert!(check_json("payload", nested(128).as_bytes(), 10_000).is_err());
-        assert!(check_json("payload", "[{}]".repeat(1).as_bytes(), 10_000).is_ok());
+        assert!(check_json("payload", b"[{}]", 10_000).is_ok());
     }
 
     #[test]
