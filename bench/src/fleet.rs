@@ -84,6 +84,28 @@ impl Servers {
         Ok(())
     }
 
+    /// Prints the way from the begin of the create's transaction to that of the start's, of what was created lately.
+    pub async fn print_segments(&self) -> Result<()> {
+        let rows: Vec<(f64, f64)> = sqlx::query_as(
+            "select extract(epoch from f.started_at - d.created_at)::float8 * 1e3, \
+                extract(epoch from f.finished_at - f.started_at)::float8 * 1e3 \
+             from tasks.finished f join tasks.documents d on (d.namespace, d.id) = (f.namespace, f.id) \
+             order by f.finished_at desc limit 4000",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let median = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        println!(
+            "    create to start in the database {:.2} ms, start to finish {:.2} ms (medians)",
+            median(rows.iter().map(|row| row.0).collect()),
+            median(rows.iter().map(|row| row.1).collect())
+        );
+        Ok(())
+    }
+
     /// Stops them and removes the folder.
     pub async fn stop(self) -> Result<()> {
         self.pool.close().await;

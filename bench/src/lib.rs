@@ -14,7 +14,7 @@ mod options;
 mod soak;
 mod throughput;
 
-pub use options::Options;
+pub use options::{Options, Part};
 
 use anyhow::Result;
 
@@ -29,82 +29,99 @@ pub async fn run(options: Options) -> Result<()> {
     if cfg!(debug_assertions) {
         println!("This is a debug build: its figures say nothing.");
     }
-    for (name, settings) in [
-        ("durable, this machine's disk", Vec::new()),
-        ("a slower disk (commit_delay=1000, commit_siblings=0)", slower_disk()),
-    ] {
-        println!("\n## Whole life of no-op tasks: {name}\n");
-        let servers = Servers::start(settings).await?;
-        let baseline = baseline::run(&servers, options.tasks.min(100_000)).await?;
-        println!(
-            "{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task",
-            "baseline (16 connections)", baseline.rate, baseline.postgres_us
-        );
-        for (title, batch) in [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)] {
-            let mut results = Vec::new();
-            for _ in 0..options.repeats {
-                let fleet = Fleet::start(&servers, 2, 2).await?;
-                servers.forget_statements().await?;
-                results.push(throughput::run(&servers, &fleet, options.tasks, batch).await?);
-                if options.profile {
-                    servers.print_statements(options.tasks).await?;
-                }
-                fleet.stop().await?;
-            }
-            results.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-            let median = &results[results.len() / 2];
-            println!(
-                "{:<34} {:>9.0} tasks/s {:>5.1}   {}",
-                title,
-                median.rate,
-                median.rate / baseline.rate,
-                median.cost
-            );
+    if options.wants(Part::Throughput) {
+        for (name, settings) in [
+            ("durable, this machine's disk", Vec::new()),
+            ("a slower disk (commit_delay=1000, commit_siblings=0)", slower_disk()),
+        ] {
+            println!("\n## Whole life of no-op tasks: {name}\n");
+            whole_lives(&options, settings).await?;
         }
-        servers.stop().await?;
     }
-
-    println!("\n## Create to start at {} tasks/s\n", options.latency_rate);
-    let servers = Servers::start(Vec::new()).await?;
-    let fleet = Fleet::start(&servers, 2, 0).await?;
-    let empty = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
-    println!("empty database                     {empty}");
-    let rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
-    history::fill(&servers, options.history).await?;
-    let full = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
-    println!(
-        "{:<34} {full}   {:.2} of empty (median)",
-        format!("{} finished tasks", options.history),
-        full.p50_ms / empty.p50_ms
-    );
-    let full_rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
-    println!(
-        "throughput with that history       {:.0} tasks/s, {:.2} of empty ({rate:.0})",
-        full_rate,
-        full_rate / rate
-    );
-    fleet.stop().await?;
-
-    if options.soak_s > 0 {
+    if options.wants(Part::Latency) {
+        println!("\n## Create to start at {} tasks/s\n", options.latency_rate);
+        create_to_start(&options).await?;
+    }
+    if options.wants(Part::Soak) {
         println!(
             "\n## {} s at full rate, with and without a reader that holds a REPEATABLE READ snapshot\n",
             options.soak_s
         );
-        for held in [false, true] {
-            let fleet = Fleet::start(&servers, 2, 0).await?;
-            println!(
-                "{:<34} {}",
-                if held { "snapshot held" } else { "no snapshot" },
-                soak::run(&servers, &fleet, options.soak(), held).await?
-            );
+        long_run(&options).await?;
+    }
+    if options.wants(Part::Idle) {
+        println!("\n## Idle\n");
+        println!("{}", idle::run(options.idle_time()).await?);
+    }
+    Ok(())
+}
+
+async fn whole_lives(options: &Options, settings: Vec<(String, String)>) -> Result<()> {
+    let servers = Servers::start(settings).await?;
+    let baseline = baseline::run(&servers, options.tasks.min(100_000)).await?;
+    println!(
+        "{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task",
+        "baseline (16 connections)", baseline.rate, baseline.postgres_us
+    );
+    for (title, batch) in [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)] {
+        let mut results = Vec::new();
+        for _ in 0..options.repeats {
+            let fleet = Fleet::start(&servers, 2, 2).await?;
+            servers.forget_statements().await?;
+            results.push(throughput::run(&servers, &fleet, options.tasks, batch).await?);
+            if options.profile {
+                servers.print_statements(options.tasks).await?;
+            }
             fleet.stop().await?;
         }
+        results.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        let median = &results[results.len() / 2];
+        println!("{title:<34} {:>9.0} tasks/s {:>5.1}   {}", median.rate, median.rate / baseline.rate, median.cost);
     }
-    servers.stop().await?;
+    servers.stop().await
+}
 
-    println!("\n## Idle\n");
-    println!("{}", idle::run(options.idle_time()).await?);
-    Ok(())
+async fn create_to_start(options: &Options) -> Result<()> {
+    let servers = Servers::start(Vec::new()).await?;
+    let fleet = Fleet::start(&servers, 2, 0).await?;
+    let measure = async || {
+        servers.forget_statements().await?;
+        let latency = latency::run(&fleet, options.latency_rate, options.latency_time()).await?;
+        if options.profile {
+            servers.print_statements(latency.count).await?;
+            servers.print_segments().await?;
+        }
+        anyhow::Ok(latency)
+    };
+    let empty = measure().await?;
+    println!("{:<34} {empty}", "empty database");
+    if options.history > 0 {
+        let rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
+        history::fill(&servers, options.history).await?;
+        let full = measure().await?;
+        println!(
+            "{:<34} {full}   {:.2} of empty (median)",
+            format!("{} finished tasks", options.history),
+            full.p50_ms / empty.p50_ms
+        );
+        let full_rate = throughput::run_with_workers(&servers, &fleet, options.tasks).await?;
+        println!(
+            "throughput with that history       {full_rate:.0} tasks/s, {:.2} of empty ({rate:.0})",
+            full_rate / rate
+        );
+    }
+    fleet.stop().await?;
+    servers.stop().await
+}
+
+async fn long_run(options: &Options) -> Result<()> {
+    let servers = Servers::start(Vec::new()).await?;
+    for (title, held) in [("no snapshot", false), ("snapshot held", true)] {
+        let fleet = Fleet::start(&servers, 2, 0).await?;
+        println!("{title:<34} {}", soak::run(&servers, &fleet, options.soak(), held).await?);
+        fleet.stop().await?;
+    }
+    servers.stop().await
 }
 
 fn slower_disk() -> Vec<(String, String)> {

@@ -2,11 +2,27 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Whole lives of tasks a second, on two disks
+    Throughput,
+    /// From create to start, with and without a history
+    Latency,
+    /// The full rate for a long time
+    Soak,
+    /// What it takes when nothing happens
+    Idle,
+}
 
 /// Flags of `taskyard bench`.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
+    /// Measure only this; can be given several times
+    #[arg(long, value_name = "PART")]
+    pub only: Vec<Part>,
     /// Tasks of one throughput run
     #[arg(long, default_value_t = 100_000)]
     pub tasks: usize,
@@ -22,10 +38,10 @@ pub struct Options {
     /// Finished tasks in the history
     #[arg(long, default_value_t = 2_000_000)]
     pub history: u64,
-    /// How long the soak lasts, twice, in seconds; 0 leaves it out
+    /// How long the soak lasts, twice, in seconds
     #[arg(long, default_value_t = 600)]
     pub soak_s: u64,
-    /// Show what Postgres spent its time on in each throughput run
+    /// Show what Postgres spent its time on in each run of throughput and latency
     #[arg(long)]
     pub profile: bool,
     /// How long idleness is measured, in seconds
@@ -34,6 +50,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether a part is wanted.
+    #[must_use]
+    pub fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
     /// How long latency is measured.
     #[must_use]
     pub const fn latency_time(&self) -> Duration {

@@ -118,7 +118,10 @@ impl RawWorker {
                 }
             }
             Some(Hear::Stops(stops)) => self.stops.extend(stops.stops),
-            Some(Hear::Ping(_)) if self.answers_pings => self.say(Say::Pong(Pong {})).await?,
+            Some(Hear::Ping(_)) if self.answers_pings => {
+                // Where the stream has ended meanwhile, its next message says why.
+                let _ = self.say(Say::Pong(Pong {})).await;
+            }
             Some(Hear::Drain(_)) => self.drained = true,
             Some(Hear::Farewell(_)) => self.farewell = true,
             _ => {}

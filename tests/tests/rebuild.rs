@@ -362,7 +362,8 @@ async fn what_retention_has_dropped_is_no_difference() -> Result<()> {
 
     let old: Vec<String> = sqlx::query_scalar(
         "select 'tasks.' || c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid \
-         where i.inhparent = 'tasks.events'::regclass and to_date(right(c.relname, 10), 'YYYY_MM_DD') + 7 <= current_date - 3",
+         where i.inhparent = 'tasks.events'::regclass \
+            and to_date(substring(c.relname from '[0-9]{4}_[0-9]{2}_[0-9]{2}$'), 'YYYY_MM_DD') + 7 <= current_date - 3",
     )
     .fetch_all(pool)
     .await?;

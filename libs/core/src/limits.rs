@@ -176,7 +176,10 @@ pub fn check_json(field: &str, bytes: &[u8], bytes_max: usize) -> Result<()> {
         .map_err(|error| Error::invalid(field, format!("is not a JSON document: {error}")))?;
     let nesting = nesting(bytes);
     if nesting > NESTING_MAX {
-        return Err(Error::invalid(field, format!("is nested {nesting} levels deep; at most {NESTING_MAX} are allowed")));
+        return Err(Error::invalid(
+            field,
+            format!("is nested {nesting} levels deep; at most {NESTING_MAX} are allowed"),
+        ));
     }
     Ok(())
 }
@@ -193,13 +196,15 @@ fn nesting(json: &[u8]) -> usize {
             }
             b']' | b'}' => level = level.saturating_sub(1),
             // A string: to its end.
-            b'"' => while let Some(byte) = bytes.next() {
-                match byte {
-                    b'"' => break,
-                    b'\\' => drop(bytes.next()),
-                    _ => {}
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
                 }
-            },
+            }
             _ => {}
         }
     }
@@ -242,7 +247,7 @@ mod tests {
         let nested = |levels: usize| format!("{}\"[[\\\"[\"{}", "[".repeat(levels), "]".repeat(levels));
         assert!(check_json("payload", nested(127).as_bytes(), 10_000).is_ok());
         assert!(check_json("payload", nested(128).as_bytes(), 10_000).is_err());
-        assert!(check_json("payload", "[{}]".repeat(1).as_bytes(), 10_000).is_ok());
+        assert!(check_json("payload", b"[{}]", 10_000).is_ok());
     }
 
     #[test]

@@ -19,11 +19,8 @@ use tower::Service;
 use crate::{app::App, edge::is_grpc};
 
 /// Calls that stay open: they are spread evenly, and not sent to a pod that is about to stop.
-const STREAMS: [&str; 3] = [
-    "/taskyard.v1.WorkService/Work",
-    "/taskyard.v1.TaskService/WatchTasks",
-    "/taskyard.v1.TaskService/RetryTasks",
-];
+const STREAMS: [&str; 3] =
+    ["/taskyard.v1.WorkService/Work", "/taskyard.v1.TaskService/WatchTasks", "/taskyard.v1.TaskService/RetryTasks"];
 
 /// Takes gRPC calls out of the way of REST.
 pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -66,8 +66,8 @@ async fn redis_is_flushed_and_then_stopped_under_load() -> Result<()> {
     let led = leader(&pods, ALLOWANCE).await?;
     let term = pods[led].term();
     servers.redis()?.stop().await?;
-    // Longer than the lock lives and than a row must be abandoned for another to take over: 10 s.
-    for _ in 0..4 {
+    // A minute: longer than the lock lives and than a row must be abandoned for another to take over, 10 s.
+    for _ in 0..15 {
         sleep_s(4).await;
         load.goes_on(20, ALLOWANCE).await?;
         assert_eq!(pods[led].term(), term, "whoever leads goes on leading without Redis");

@@ -39,6 +39,8 @@ const START_MAX: usize = 500;
 const START_AT_ONCE: usize = 200;
 /// The longest wait between two starts.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
+/// After so many started at once the wait is whole, after fewer it is as much shorter.
+const PAUSE_FULL_AT: f64 = 40.0;
 /// Messages that are taken in before the next start.
 const DRAIN_MAX: usize = 2_000;
 const BEACON_INTERVAL: Duration = Duration::from_secs(5);
@@ -291,7 +293,9 @@ impl Starts {
         let begun = Instant::now();
         let runs = self.start(&matches).await?;
         let took = begun.elapsed();
-        self.next_start_at = Instant::now() + (took * 2).min(PAUSE_MAX);
+        // The more there is to start, the longer the pause: larger groups cost less each, and a lone task starts at once.
+        let pause = (took * 2).min(PAUSE_MAX).mul_f64((matches.len() as f64 / PAUSE_FULL_AT).min(1.0));
+        self.next_start_at = Instant::now() + pause;
         self.board.settle(&matches, &runs);
         self.term.app.metrics.started(runs.len(), took.as_secs_f64());
         self.publish_started(&matches, &runs).await?;
