@@ -25,6 +25,7 @@ DOCKER ?= docker
 KIND ?= kind
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 IMAGE ?= taskyard:$(VERSION)
+TEST_IMAGE ?= taskyard:test
 IMAGE_BINARY ?= ready
 PROFILE ?= dist
 ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
@@ -34,7 +35,7 @@ TARGET = $(or $(TARGET_$(ARCH)),$(error ARCH is amd64 or arm64))
 IMAGE_FILES = .taskyard/image/$(ARCH)
 
 .PHONY: help up test lint build-tests run-tests test-faults sqlx sqlx-check devstack bench demo clean tools chart-tools \
-	chart-test golden image image-files image-binary cluster-test kind-up kind-load kind-test kind-down
+	chart-test golden image image-files image-binary cluster-image cluster-test cluster-test-build compose-test kind-up kind-load kind-load-test kind-test kind-down
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -102,13 +103,27 @@ image-binary:
 	@tools/install $(ZIG) tools/image.txt
 	@if command -v rustup >/dev/null; then rustup --quiet target add $(TARGET); fi
 	PATH="$(CURDIR)/$(ZIG)/bin:$$PATH" PYTHONPATH="$(CURDIR)/$(ZIG)" \
-		cargo zigbuild --locked --profile $(PROFILE) --target $(TARGET) --package taskyard $(IMAGE_FEATURES)
+		$(if $(filter dev,$(PROFILE)),CARGO_PROFILE_DEV_DEBUG=0) cargo zigbuild --locked --profile $(PROFILE) --target $(TARGET) --package taskyard $(IMAGE_FEATURES)
 	@mkdir -p $(IMAGE_FILES)
 	@cp $(TARGET_DIR)/$(TARGET)/$(subst dev,debug,$(PROFILE))/taskyard $(IMAGE_FILES)/taskyard
 
-cluster-test: tools ## Test on the cluster of KUBECONFIG, with the image TASKYARD_IMAGE
-	TASKYARD_IMAGE=$${TASKYARD_IMAGE:-$(IMAGE)} \
-		cargo nextest run --package taskyard-tests --features cluster --test cluster --test-threads 1
+# With the points at which tests kill processes, and quick to build. Under two names: for upgrades.
+cluster-image: ## Build the image for cluster-test (TEST_IMAGE=taskyard:test)
+	$(MAKE) image PROFILE=dev IMAGE_FEATURES='--features fault-points' IMAGE=$(TEST_IMAGE)
+	$(DOCKER) tag $(TEST_IMAGE) $(TEST_IMAGE)-next
+
+CLUSTER_TESTS := --package taskyard-tests --features cluster,$(FEATURES) --test cluster
+
+cluster-test-build: tools chart-tools
+	cargo build --package taskyard --features fault-points
+	cargo nextest run $(CLUSTER_TESTS) --no-run
+
+cluster-test: cluster-test-build ## Test on the cluster of KUBECONFIG, with the image of cluster-image
+	TASKYARD_IMAGE=$(TEST_IMAGE) cargo nextest run $(CLUSTER_TESTS) --test-threads 1 $(ARGS)
+
+compose-test: tools ## Run docker-compose.yml with the image of cluster-image
+	TASKYARD_IMAGE=$(TEST_IMAGE) DOCKER="$(DOCKER)" \
+		cargo nextest run --package taskyard-tests --features compose,$(FEATURES) --test compose
 
 kind-up: ## Make a cluster with kind
 	$(KIND) create cluster --config k8s/kind.yaml
@@ -116,9 +131,12 @@ kind-up: ## Make a cluster with kind
 kind-load: image ## Build the image and load it into the cluster
 	$(KIND) load docker-image $(IMAGE) --name taskyard
 
-kind-test: ## Run the cluster tests there
+kind-load-test: cluster-image
+	$(KIND) load docker-image $(TEST_IMAGE) $(TEST_IMAGE)-next --name taskyard
+
+kind-test: kind-load-test ## Run the cluster tests there
 	@mkdir -p .taskyard && $(KIND) get kubeconfig --name taskyard >.taskyard/kind.conf
-	$(MAKE) cluster-test KUBECONFIG=$(CURDIR)/.taskyard/kind.conf
+	KUBECONFIG=$(CURDIR)/.taskyard/kind.conf TASKYARD_CLUSTER_URL=http://localhost:8080 $(MAKE) cluster-test
 
 kind-down: ## Remove that cluster
 	$(KIND) delete cluster --name taskyard

@@ -55,6 +55,12 @@ impl Names {
         format!("{}.leader.beacon", self.prefix)
     }
 
+    /// What the queues could use of workers, as the leader counts it.
+    #[must_use]
+    pub fn backlog(&self) -> String {
+        format!("{}.leader.backlog", self.prefix)
+    }
+
     /// Runs to be stopped by one pod.
     #[must_use]
     pub fn stop(&self, pod: &str) -> String {

@@ -23,11 +23,14 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
@@ -70,9 +73,31 @@ impl Default for Options {
     }
 }
 
+/// How TLS is spoken, from the next connection on.
+pub type Tls = watch::Receiver<Arc<ServerConfig>>;
+
+/// The certificate that a client showed; the configuration for TLS has verified it.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate(pub CertificateDer<'static>);
+
 /// Serves until `shutdown`, then lets running requests end, at most [`Options::drain`] long. A request carries the
 /// client's address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, options: Options, shutdown: CancellationToken) {
+    serve_all(listener, router, options, None, shutdown).await;
+}
+
+/// The same over TLS. A request carries the [`ClientCertificate`] if there is one.
+pub async fn serve_tls(listener: TcpListener, router: Router, options: Options, tls: Tls, shutdown: CancellationToken) {
+    serve_all(listener, router, options, Some(tls), shutdown).await;
+}
+
+async fn serve_all(
+    listener: TcpListener,
+    router: Router,
+    options: Options,
+    tls: Option<Tls>,
+    shutdown: CancellationToken,
+) {
     let connections = TaskTracker::new();
     // Cuts what has not ended by itself.
     let cut = CancellationToken::new();
@@ -95,10 +120,11 @@ pub async fn serve(listener: TcpListener, router: Router, options: Options, shut
             tracing::warn!(%client, "too many connections; this one is closed");
             continue;
         };
+        let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().clone()));
         let (router, shutdown, cut) = (router.clone(), shutdown.clone(), cut.clone());
         connections.spawn(async move {
             let ended = tokio::select! {
-                ended = serve_connection(stream, client, router, options, &shutdown) => ended,
+                ended = serve_connection(stream, client, tls, router, options, &shutdown) => ended,
                 () = cut.cancelled() => Ok(()),
             };
             if let Err(error) = ended {
@@ -121,6 +147,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn serve_connection(
     stream: TcpStream,
     client: SocketAddr,
+    tls: Option<TlsAcceptor>,
     router: Router,
     options: Options,
     shutdown: &CancellationToken,
@@ -128,13 +155,49 @@ async fn serve_connection(
     // Answers are small; they shall not wait for more.
     stream.set_nodelay(true)?;
     let deadline = Instant::now() + options.header_timeout;
-    let http2 = tokio::select! {
-        http2 = speaks_http2(&stream) => http2?,
-        () = sleep_until(deadline) => return Err("the client said nothing".into()),
+    let Some(tls) = tls else {
+        let http2 = tokio::select! {
+            http2 = speaks_http2(&stream) => http2?,
+            () = sleep_until(deadline) => return Err("the client said nothing".into()),
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let who = Client { address: client, certificate: None };
+        return serve_http(stream, who, http2, router, options, shutdown).await;
+    };
+    let stream = tokio::select! {
+        stream = tls.accept(stream) => stream?,
+        () = sleep_until(deadline) => return Err("the client did not end the handshake".into()),
         () = shutdown.cancelled() => return Ok(()),
     };
+    let (_, session) = stream.get_ref();
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let certificate = session.peer_certificates().and_then(<[_]>::first).cloned();
+    let certificate = certificate.map(|certificate| ClientCertificate(certificate.into_owned()));
+    serve_http(stream, Client { address: client, certificate }, http2, router, options, shutdown).await
+}
+
+/// Who is at the other end of a connection.
+struct Client {
+    address: SocketAddr,
+    certificate: Option<ClientCertificate>,
+}
+
+async fn serve_http<S>(
+    stream: S,
+    client: Client,
+    http2: bool,
+    router: Router,
+    options: Options,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(client));
+        request.extensions_mut().insert(ConnectInfo(client.address));
+        if let Some(certificate) = &client.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         router.clone().oneshot(request.map(Body::new))
     });
     let io = TokioIo::new(WriteTimeout::new(stream, options.write_timeout));

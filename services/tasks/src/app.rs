@@ -20,6 +20,7 @@ use self::{
     finishes::Finishes,
 };
 use crate::{
+    backlog::HeardBacklog,
     config::Settings,
     fault::{self, FaultPoint},
     metrics::TaskMetrics,
@@ -51,6 +52,7 @@ pub struct App {
     pub demand: Arc<DemandTeller>,
     pub progress: Arc<ProgressBoard>,
     pub watches: Arc<Watches>,
+    pub backlog: HeardBacklog,
     pub metrics: TaskMetrics,
 }
 

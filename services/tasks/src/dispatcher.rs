@@ -3,6 +3,7 @@
 //! Redis decides who may try to lead, Postgres who may write: every statement of a leader checks its term, and
 //! whatever a paused old leader does afterwards is refused.
 
+mod backlog;
 mod board;
 mod due;
 mod housekeeping;

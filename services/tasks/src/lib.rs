@@ -4,6 +4,7 @@
 //! outside, another service's tables, or anything that is kept only in Redis or NATS.
 
 mod app;
+mod backlog;
 mod config;
 mod dispatcher;
 pub mod fault;
@@ -129,6 +130,7 @@ pub async fn run(
         demand: Arc::new(DemandTeller::default()),
         progress: Arc::default(),
         watches: Arc::new(Watches::default()),
+        backlog: HeardBacklog::default(),
         metrics: task_metrics,
     });
 
@@ -160,6 +162,7 @@ pub async fn run(
     loops.critical("tasks: progress out", app.progress.clone().tell(bus.clone(), last_stop.clone()));
     loops.critical("tasks: progress in", app.progress.clone().hear(bus.clone(), last_stop.clone()));
     loops.critical("tasks: watches", app.watches.clone().listen(bus.clone(), last_stop.clone()));
+    loops.critical("tasks: backlog", HeardBacklog::listen(app.clone(), last_stop.clone()));
     loops.critical("tasks: partitions", make_partitions(app.clone(), last_stop.clone()));
     loops.critical("tasks: readiness", watch_readiness(app.clone(), health.clone(), last_stop.clone()));
     let leading = tokio::spawn(dispatcher::run(app.clone(), redis, stop.clone()));

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use taskyard_core::{RetryPolicy, TaskState};
 
 pub mod anomalies;
+pub mod backlog;
 pub mod commands;
 pub mod create;
 pub mod epoch;

@@ -33,6 +33,8 @@ pub enum Command {
     Tasks(Box<role::tasks::Args>),
     /// Run a worker for the built-in kinds of task: http, noop, sleep
     Worker(Box<role::worker::Args>),
+    /// Tell Kubernetes' autoscaler how much work waits
+    Operator(Box<role::operator::Args>),
     /// Bring the database's schema up to date
     Migrate(migrate::Args),
     /// Ask a running role whether it is ready; exits with 0 or 1

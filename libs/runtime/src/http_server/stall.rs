@@ -9,20 +9,19 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
 /// Fails when the other side has not read for some time while something is to be written.
-pub(super) struct WriteTimeout {
-    stream: TcpStream,
+pub(super) struct WriteTimeout<S> {
+    stream: S,
     timeout: Duration,
     // Boxed because it is there for stalled clients only.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl WriteTimeout {
-    pub(super) const fn new(stream: TcpStream, timeout: Duration) -> Self {
+impl<S> WriteTimeout<S> {
+    pub(super) const fn new(stream: S, timeout: Duration) -> Self {
         Self { stream, timeout, stalled: None }
     }
 
@@ -39,7 +38,7 @@ impl WriteTimeout {
     }
 }
 
-impl AsyncRead for WriteTimeout {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -49,7 +48,7 @@ impl AsyncRead for WriteTimeout {
     }
 }
 
-impl AsyncWrite for WriteTimeout {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, written)

@@ -1,15 +1,19 @@
 //! QueueService.
 
+use std::time::Duration;
+
 use taskyard_core::{Error, ErrorCode, limits};
 use taskyard_postgres::failure;
 use taskyard_proto::{
     convert::duration_to_proto,
     status::to_status,
     v1::{
+        Backlog, GetBacklogRequest, GetBacklogResponse,
         ListQueuesRequest, ListQueuesResponse, PauseQueueRequest, PauseQueueResponse, Queue, ResumeQueueRequest,
         ResumeQueueResponse, SetQueueLimitsRequest, SetQueueLimitsResponse, queue_service_server::QueueService,
     },
 };
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::Api;
@@ -62,6 +66,18 @@ impl QueueService for Api {
         let request = request.into_inner();
         let queue = self.set_limits(&request.name, request.concurrency_max).await.map_err(to_status)?;
         Ok(Response::new(SetQueueLimitsResponse { queue: Some(queue) }))
+    }
+
+    async fn get_backlog(&self, _: Request<GetBacklogRequest>) -> Result<Response<GetBacklogResponse>, Status> {
+        let lanes = self.app.backlog.read(self.namespace(), Instant::now()).map_err(to_status)?;
+        let backlogs = lanes.into_iter().map(|lane| Backlog {
+            queue: lane.queue,
+            kind: lane.kind,
+            startable: lane.startable,
+            running: lane.running,
+            oldest_startable_age: Some(duration_to_proto(Duration::from_millis(lane.oldest_age_ms))),
+        });
+        Ok(Response::new(GetBacklogResponse { backlogs: backlogs.collect() }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The roles, each as a process of its own.
 
 pub mod gateway;
+pub mod operator;
 pub mod tasks;
 pub mod worker;
 

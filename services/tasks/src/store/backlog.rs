@@ -1,0 +1,92 @@
+//! What is ready and what runs, counted for all queues at once.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use taskyard_core::task::Namespace;
+
+/// Ready tasks of one queue and kind are counted up to this.
+const COUNT_MAX: i64 = 10_000;
+
+/// A queue and kind in which anything is ready or runs, with the queue's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    pub namespace: Namespace,
+    pub queue: String,
+    pub kind: String,
+    pub ready: u64,
+    pub running: u64,
+    pub oldest_age: Duration,
+    pub paused: bool,
+    pub concurrency_max: Option<i32>,
+}
+
+/// All of them, those of a queue together.
+pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        with recursive lane as (
+            (
+                select namespace, queue, kind from tasks.active where state = 3
+                order by namespace, queue, kind limit 1
+            )
+            union all
+            select next.namespace, next.queue, next.kind
+            from lane
+            cross join lateral (
+                select a.namespace, a.queue, a.kind
+                from tasks.active a
+                where a.state = 3 and (a.namespace, a.queue, a.kind) > (lane.namespace, lane.queue, lane.kind)
+                order by a.namespace, a.queue, a.kind
+                limit 1
+            ) next
+        ),
+        ready as materialized (
+            select lane.*, counted.ready, counted.oldest
+            from lane
+            cross join lateral (
+                select count(*) as ready, min(due_at) as oldest
+                from (
+                    select a.due_at
+                    from tasks.active a
+                    where a.namespace = lane.namespace
+                        and a.queue = lane.queue
+                        and a.kind = lane.kind
+                        and a.state = 3
+                    limit $1
+                ) part
+            ) counted
+        ),
+        running as materialized (
+            select namespace, queue, kind, count(*) as running
+            from tasks.active
+            where state = 4
+            group by namespace, queue, kind
+        )
+        select
+            namespace as "namespace!", queue as "queue!", kind as "kind!",
+            coalesce(ready.ready, 0) as "ready!",
+            coalesce(running.running, 0) as "running!",
+            coalesce(extract(epoch from now() - ready.oldest), 0)::float8 as "oldest_age_s!",
+            coalesce(q.paused, false) as "paused!", q.concurrency_max as "concurrency_max?"
+        from ready
+        full join running using (namespace, queue, kind)
+        left join tasks.queues q on (q.namespace, q.name) = (namespace, queue)
+        order by namespace, queue, kind
+        "#,
+        COUNT_MAX,
+    )
+    .fetch_all(pool)
+    .await?;
+    let lanes = rows.into_iter().map(|row| Lane {
+        namespace: row.namespace,
+        queue: row.queue,
+        kind: row.kind,
+        ready: row.ready.max(0).cast_unsigned(),
+        running: row.running.max(0).cast_unsigned(),
+        oldest_age: Duration::try_from_secs_f64(row.oldest_age_s.max(0.0)).unwrap_or_default(),
+        paused: row.paused,
+        concurrency_max: row.concurrency_max,
+    });
+    Ok(lanes.collect())
+}

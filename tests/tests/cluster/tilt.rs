@@ -1,0 +1,32 @@
+//! The Tiltfile: `tilt ci` builds, loads, and has everything ready.
+
+use std::{env, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use taskyard_testkit::eventually;
+use tokio::process::Command;
+
+use crate::space::{Space, root, run};
+
+#[tokio::test]
+async fn tilt_builds_and_runs_all_of_it() -> Result<()> {
+    Space::with("tilt", async |space| {
+        let mut command = Command::new("tilt");
+        command.args(["ci", "--web-mode", "embedded", "--port", "0", "--namespace", &space.name]).current_dir(root());
+        // How an image gets into a cluster that is not kind.
+        if let Ok(load) = env::var("TASKYARD_TILT_LOAD") {
+            command.args(["--", &format!("--load={load}")]);
+        }
+        let said = run(&mut command, None).await.context("tilt, https://tilt.dev, or docker is missing, or failed")?;
+        ensure!(said.contains("SUCCESS"), "{said}");
+        let pods = space.pods("gateway").await?;
+        eventually(Duration::from_secs(5), "the gateway runs", async || (pods.len() == 1).then_some(())).await?;
+        run(
+            Command::new("tilt").args(["down", "--namespace", &space.name]).current_dir(root()),
+            None,
+        )
+        .await?;
+        Ok(())
+    })
+    .await
+}
