@@ -31,7 +31,7 @@ mod servers;
 
 pub use eventually::eventually;
 pub use nats::connect_nats;
-pub use process::Process;
+pub use process::{Process, program};
 pub use proxy::Proxy;
 pub use sandbox::Sandbox;
 pub use servers::Servers;

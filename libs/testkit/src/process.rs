@@ -40,7 +40,7 @@ impl Process {
         arguments: impl IntoIterator<Item = A>,
         environment: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        Self::spawn(taskyard()?, arguments, environment)
+        Self::spawn(program()?, arguments, environment)
     }
 
     /// Starts a program in a process group of its own, with this environment and nothing of ours but `PATH`,
@@ -188,7 +188,11 @@ impl Drop for Process {
     }
 }
 
-fn taskyard() -> Result<PathBuf> {
+/// The program `taskyard`: the one beside the tests, or that of TASKYARD_BIN.
+///
+/// # Errors
+/// If it was not built.
+pub fn program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("TASKYARD_BIN") {
         return Ok(PathBuf::from(path));
     }

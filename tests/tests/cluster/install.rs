@@ -25,7 +25,7 @@ async fn default_values_run_a_task_and_leave_nothing_behind() -> Result<()> {
 
         // As a user at a desk would, by the command line.
         let created = run(
-            Command::new(env!("CARGO_BIN_EXE_taskyard"))
+            Command::new(taskyard_testkit::program()?)
                 .args(["task", "create", "--kind", "sleep", "--payload", r#"{"ms": 10}"#, "--wait", "--json"])
                 .env("TASKYARD_URL", space.url().await?)
                 .env("TASKYARD_TOKEN", space.token().await?),

@@ -14,7 +14,7 @@ async fn every_variable_port_and_path_of_the_chart_exists() -> Result<()> {
     Space::with("names", async |space| {
         space.install("roles: {operator: {enabled: true, replicas: 1}}").await?;
         for role in ["gateway", "tasks", "worker", "operator"] {
-            let help = run(Command::new(env!("CARGO_BIN_EXE_taskyard")).args([role, "--help"]), None).await?;
+            let help = run(Command::new(taskyard_testkit::program()?).args([role, "--help"]), None).await?;
             let pod = space.pods(role).await?.into_iter().next().with_context(|| format!("no pod of {role}"))?;
             let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("no address")?;
             let container = pod.spec.clone().and_then(|spec| spec.containers.into_iter().next()).context("no container")?;
