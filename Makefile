@@ -11,9 +11,6 @@ ZIG := .taskyard/zig
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 # The points at which tests kill and freeze processes.
 FEATURES := taskyard-tests/fault-points,taskyard-tasks/fault-points
-# Tests that are still being completed, or that were seen to fail on a busy machine: test-faults.
-LONG := package(taskyard-tests) & (binary(faults) | binary(outages) | test(lists_of_a_large_house) | \
-	test(a_limit_is_never_exceeded) | test(a_dead_task_is_retried))
 # What could not be checked, for the last line.
 NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.
@@ -34,8 +31,9 @@ TARGET_arm64 := aarch64-unknown-linux-musl
 TARGET = $(or $(TARGET_$(ARCH)),$(error ARCH is amd64 or arm64))
 IMAGE_FILES = .taskyard/image/$(ARCH)
 
-.PHONY: help up test lint build-tests run-tests test-faults sqlx sqlx-check devstack bench demo clean tools chart-tools \
-	chart-test golden image image-files image-binary cluster-image cluster-test cluster-test-build compose-test kind-up kind-load kind-load-test kind-test kind-down
+.PHONY: help up test lint build-tests run-tests sqlx sqlx-check devstack bench demo clean tools chart-tools \
+	chart-test golden image image-files image-binary cluster-image cluster-test cluster-test-build compose-test \
+	kind-up kind-load kind-load-test kind-test kind-down
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,11 +55,8 @@ build-tests:
 	cargo build --workspace --lib --bins --tests --features $(FEATURES)
 
 run-tests:
-	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES) --filterset 'not ($(LONG))'
+	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES)
 	cargo test --quiet --workspace --doc --features $(FEATURES)
-
-test-faults: tools build-tests ## Kill, freeze and cut off real processes and servers; long, not yet a part of test
-	$(DEVSTACK) -- cargo nextest run --package taskyard-tests --features $(FEATURES) --filterset '$(LONG)'
 
 lint: tools ## Formatting, lints, documentation, contracts, licences
 	cargo fmt --all --check

@@ -26,7 +26,7 @@ pub struct Options {
     /// Tasks of one throughput run
     #[arg(long, default_value_t = 100_000)]
     pub tasks: usize,
-    /// Throughput runs, of which the median is shown
+    /// Runs of throughput and latency, of which the median is shown
     #[arg(long, default_value_t = 3)]
     pub repeats: usize,
     /// Tasks a second while latency is measured

@@ -27,6 +27,7 @@ const CALLERS: usize = 64;
 /// How it went.
 #[derive(Debug)]
 pub struct Soak {
+    pub created: usize,
     rate: f64,
     first: Latency,
     last: Latency,
@@ -80,7 +81,8 @@ pub async fn run(servers: &Servers, fleet: &Fleet, time: Duration, held: bool) -
         tokio::time::sleep(part).await;
         parts.push(clock.take());
     }
-    let rate = created.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
+    let created = usize::try_from(created.load(Ordering::Relaxed))?;
+    let rate = created as f64 / begun.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = callers.join_next().await {
         ended??;
@@ -89,5 +91,5 @@ pub async fn run(servers: &Servers, fleet: &Fleet, time: Duration, held: bool) -
         holder.execute("rollback").await?;
     }
     workers.stop().await?;
-    Ok(Soak { rate, first: parts[0], last: parts[9] })
+    Ok(Soak { created, rate, first: parts[0], last: parts[9] })
 }

@@ -17,9 +17,12 @@ mod vitals;
 
 pub use self::leadership::run;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -30,6 +33,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+
+/// How long to wait before something that took so long is done again: what looks for rarities in the background takes
+/// a twentieth of the time at most. While somebody holds an old snapshot it walks over all that ended since.
+pub fn pause_after(took: Duration, at_least: Duration) -> Duration {
+    at_least.max(took * 20)
+}
 
 /// Why a leader's loop ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

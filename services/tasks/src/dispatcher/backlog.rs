@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use prost::Message;
 use taskyard_core::task::Namespace;
 use taskyard_proto::internal::{Backlog, LaneBacklog};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-use super::{End, Term};
+use super::{End, Term, pause_after};
 use crate::store::backlog::{Lane, backlog_list};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -15,24 +15,23 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Counts and tells until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
     let app = &term.app;
-    let mut tick = interval(INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = term.stop.cancelled() => return End::Stopped,
-        }
+        let begun = Instant::now();
         match backlog_list(&app.pool).await {
             Ok(lanes) => {
                 let backlog = Backlog { term: term.number, lanes: within_limits(lanes) };
                 if backlog.encoded_len() > app.bus.payload_bytes_max() {
                     // Part of it would look like all of it.
                     tracing::warn!(lanes = backlog.lanes.len(), "the backlog is not told: too many queues and kinds");
-                    continue;
+                } else {
+                    app.bus.tell(app.bus.names().backlog(), &backlog).await;
                 }
-                app.bus.tell(app.bus.names().backlog(), &backlog).await;
             }
             Err(error) => tracing::warn!(%error, "the backlog could not be counted"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL)) => {}
+            () = term.stop.cancelled() => return End::Stopped,
         }
     }
 }

@@ -84,9 +84,12 @@ impl Board {
             .collect()
     }
 
-    /// Forgets the empty lanes that nobody is about to use.
+    /// Forgets empty lanes before there are too many. Not sooner: to know that one is empty spares reading it from its
+    /// beginning, where what was started may pile up.
     pub fn tidy(&mut self) {
-        self.lanes.retain(|_, lane| lane.len() > 0 || lane.refill_after().is_some());
+        if self.lanes.len() > LANES_MAX / 2 {
+            self.lanes.retain(|_, lane| lane.len() > 0 || lane.refill_after().is_some());
+        }
     }
 
     /// The queues' settings as they are now, and what runs in the limited ones.
@@ -153,8 +156,14 @@ impl Board {
         matches
     }
 
-    /// What became of matched tasks: the runs that were started.
-    pub fn settle(&mut self, matches: &[Match], started: &HashMap<(Namespace, Uuid), i32>) {
+    /// What became of matched tasks: the runs that were started. Those that were not are told, to be looked up: they
+    /// changed meanwhile, or their workers did.
+    pub fn settle(
+        &mut self,
+        matches: &[Match],
+        started: &HashMap<(Namespace, Uuid), i32>,
+    ) -> Vec<(Namespace, Uuid)> {
+        let mut left = Vec::new();
         for one in matches {
             let limit = self.limits.get_mut(&(one.lane.namespace, one.lane.queue.clone()));
             let run = started.get(&(one.lane.namespace, one.rank.id));
@@ -166,12 +175,10 @@ impl Board {
             }
             if run.is_none() {
                 self.slots.give_back(one.room.session, one.waiting.payload_bytes);
-                // It changed meanwhile, or its worker did: the database knows.
-                if let Some(lane) = self.lanes.get_mut(&one.lane) {
-                    lane.reset();
-                }
+                left.push((one.lane.namespace, one.rank.id));
             }
         }
+        left
     }
 
     fn lanes_in_turn(&self) -> LanesInTurn {

@@ -119,11 +119,6 @@ impl Lane {
         Some(rank)
     }
 
-    /// Forgets everything, to be filled from the beginning.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     fn trim(&mut self) {
         while self.tasks.len() > LANE_TASKS_MAX {
             if let Some((rank, _)) = self.tasks.pop_last() {

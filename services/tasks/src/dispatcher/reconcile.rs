@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use taskyard_core::task::Namespace;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{End, Term};
+use super::{End, Term, pause_after};
 use crate::{
     fault::{self, FaultPoint},
     store::{
@@ -22,15 +22,10 @@ const ADOPT_ROWS: i64 = 5_000;
 
 /// Looks every 10 s until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
-    let mut tick = interval(INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut window = None;
     let mut has_adopted = false;
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = term.stop.cancelled() => return End::Stopped,
-        }
+        let begun = Instant::now();
         if !has_adopted {
             has_adopted = adopt(&term)
                 .await
@@ -50,6 +45,10 @@ pub async fn run(term: Arc<Term>) -> End {
                 }
                 Err(error) => tracing::warn!(anomaly = anomaly.name(), %error, "an anomaly could not be looked for"),
             }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL)) => {}
+            () = term.stop.cancelled() => return End::Stopped,
         }
     }
 }

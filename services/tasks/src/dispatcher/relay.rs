@@ -34,7 +34,7 @@ const HELD_INTERVAL: Duration = Duration::from_millis(250);
 pub async fn run(term: Arc<Term>) -> End {
     loop {
         let relayed = tokio::select! {
-            relayed = relay(&term) => relayed,
+            relayed = ensure_and_relay(&term) => relayed,
             () = term.stop.cancelled() => return End::Stopped,
         };
         match relayed {
@@ -42,12 +42,15 @@ pub async fn run(term: Arc<Term>) -> End {
             // Dispatch does not wait for it; readers find in the database what they miss here.
             Err(error) => tracing::warn!(error = format!("{error:#}"), "events are not relayed"),
         }
-        // The stream may be gone while that of work, which the dispatch loop looks after, is there.
-        if let Err(error) = term.app.bus.ensure_streams().await {
-            tracing::debug!(%error, "the streams cannot be made yet");
-        }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+async fn ensure_and_relay(term: &Term) -> anyhow::Result<End> {
+    // At the very first start it is not there yet; later it may be gone while that of work, which the dispatch loop
+    // looks after, is there.
+    term.app.bus.ensure_streams().await?;
+    relay(term).await
 }
 
 async fn relay(term: &Term) -> anyhow::Result<End> {

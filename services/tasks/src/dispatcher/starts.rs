@@ -8,6 +8,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use sqlx::{Connection, PgConnection};
+use taskyard_core::task::Namespace;
 use taskyard_postgres::Failure;
 use taskyard_proto::internal::{Beacon, Demand, LimitedQueue, StartedRun, Wake, Work};
 use tokio::{
@@ -21,6 +22,7 @@ use super::{
     End, Term,
     board::{Board, Match},
     lanes::{LANE_TASKS_MAX, LaneKey},
+    pause_after,
     slots::Heard,
 };
 use crate::{
@@ -84,16 +86,17 @@ struct Starts {
     demands: Box<dyn Stream<Item = Demand> + Send + Unpin>,
     polled: (mpsc::Sender<Polled>, mpsc::Receiver<Polled>),
     is_polling: bool,
+    next_poll_at: Instant,
     publishing: Publishing,
     next_start_at: Instant,
     /// What is ready cannot start by limits, pauses or credit; only news can change that.
     is_barred: bool,
 }
 
-/// What the slow poll found.
+/// What the slow poll found, and how long it took.
 enum Polled {
-    Lanes(Vec<(i32, String, String)>),
-    Tasks(Vec<ReadyTask>),
+    Lanes(Vec<(i32, String, String)>, Duration),
+    Tasks(Vec<ReadyTask>, Duration),
 }
 
 /// Publishes that wait for their answer.
@@ -129,6 +132,7 @@ impl Starts {
             demands,
             polled: mpsc::channel(64),
             is_polling: false,
+            next_poll_at: Instant::now(),
             publishing: Publishing::default(),
             next_start_at: Instant::now(),
             is_barred: false,
@@ -235,13 +239,15 @@ impl Starts {
     fn hear_polled(&mut self, polled: Polled) {
         self.is_barred = false;
         match polled {
-            Polled::Tasks(tasks) => {
+            Polled::Tasks(tasks, took) => {
+                self.next_poll_at = self.next_poll_at.max(Instant::now() + pause_after(took, Duration::ZERO));
                 for task in tasks {
                     self.board.wake(&task);
                 }
             }
-            Polled::Lanes(lanes) => {
+            Polled::Lanes(lanes, took) => {
                 self.is_polling = false;
+                self.next_poll_at = Instant::now() + pause_after(took, Duration::ZERO);
                 for (namespace, queue, kind) in lanes {
                     let key = LaneKey { namespace, queue, kind };
                     let is_served =
@@ -296,7 +302,8 @@ impl Starts {
         // The more there is to start, the longer the pause: larger groups cost less each, and a lone task starts at once.
         let pause = (took * 2).min(PAUSE_MAX).mul_f64((matches.len() as f64 / PAUSE_FULL_AT).min(1.0));
         self.next_start_at = Instant::now() + pause;
-        self.board.settle(&matches, &runs);
+        let left = self.board.settle(&matches, &runs);
+        self.look_up(&left).await?;
         self.term.app.metrics.started(runs.len(), took.as_secs_f64());
         self.publish_started(&matches, &runs).await?;
         self.term.events.notify_one();
@@ -333,6 +340,25 @@ impl Starts {
             }
             Err(error) => {
                 tracing::warn!(%error, "the outcome of a start is unknown");
+                Err(End::Retake)
+            }
+        }
+    }
+
+    /// Tasks that were not started may be ready nonetheless.
+    async fn look_up(&mut self, tasks: &[(Namespace, Uuid)]) -> Result<(), End> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        match answered(ready::task_ready_get(&mut self.connection, tasks)).await {
+            Ok(ready) => {
+                for task in ready {
+                    self.board.wake(&task);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "ready tasks could not be read");
                 Err(End::Retake)
             }
         }
@@ -424,7 +450,10 @@ impl Starts {
     async fn read_limits(&mut self) -> Result<(), End> {
         let pool = &self.term.app.pool;
         let read = async {
-            Ok::<_, sqlx::Error>((queues::queue_settings_list(pool).await?, leader::limited_run_list(pool).await?))
+            let settings = queues::queue_settings_list(pool).await?;
+            let is_limited = settings.iter().any(|queue| queue.concurrency_max.is_some());
+            let running = if is_limited { leader::limited_run_list(pool).await? } else { Vec::new() };
+            Ok::<_, sqlx::Error>((settings, running))
         };
         match answered(read).await {
             Ok((settings, running)) => {
@@ -472,19 +501,20 @@ impl Starts {
 
     /// Backs up the wakes: looks for lanes with ready tasks.
     fn poll(&mut self) {
-        if self.is_polling {
+        if self.is_polling || Instant::now() < self.next_poll_at {
             return;
         }
         self.is_polling = true;
         let pool = self.term.app.pool.clone();
         let found = self.polled.0.clone();
         tokio::spawn(async move {
+            let begun = Instant::now();
             let lanes = ready::lane_list(&pool).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the slow poll failed");
                 Vec::new()
             });
             // The term may have ended.
-            let _ = found.send(Polled::Lanes(lanes)).await;
+            let _ = found.send(Polled::Lanes(lanes, begun.elapsed())).await;
         });
     }
 
@@ -492,10 +522,11 @@ impl Starts {
         let pool = self.term.app.pool.clone();
         let found = self.polled.0.clone();
         tokio::spawn(async move {
+            let begun = Instant::now();
             match ready::task_ready_list(&pool, key.namespace, &key.queue, &key.kind, POLL_ROWS).await {
                 Ok(tasks) => {
                     // The term may have ended.
-                    let _ = found.send(Polled::Tasks(tasks)).await;
+                    let _ = found.send(Polled::Tasks(tasks, begun.elapsed())).await;
                 }
                 Err(error) => tracing::warn!(%error, "the slow poll failed"),
             }

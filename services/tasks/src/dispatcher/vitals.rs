@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use taskyard_proto::v1::StopReason;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{End, Term};
+use super::{End, Term, pause_after};
 use crate::{
     app::finishes,
     fault::{self, FaultPoint},
@@ -28,6 +28,8 @@ const WRITE_NONE: Duration = Duration::from_secs(3);
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(2);
 /// A jump ahead by more moves the deadlines of what runs. More than an answer may be late, which looks like one.
 const JUMP_MIN: Duration = Duration::from_secs(5);
+/// How often runs of closed sessions are looked for.
+const RETURN_INTERVAL: Duration = Duration::from_secs(2);
 /// Rows of one statement.
 const CHUNK: i64 = 500;
 
@@ -38,6 +40,7 @@ pub async fn run(term: Arc<Term>) -> End {
     let mut written_at = Instant::now();
     let mut clocks = Clocks::new(term.app.settings.session_timeout());
     let mut jumps: Vec<Jump> = Vec::new();
+    let mut return_at = Instant::now();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -54,11 +57,17 @@ pub async fn run(term: Arc<Term>) -> End {
                     continue;
                 }
                 let Some(bounds) = clocks.may_enforce(Instant::now()) else { continue };
-                if renewed.has_lapsed {
-                    match expire(&term, bounds.clone()).await {
-                        Ok(()) => {}
-                        Err(error) => tracing::warn!(%error, "lapsed sessions could not be expired"),
+                if renewed.has_lapsed
+                    && let Err(error) = expire(&term, bounds.clone()).await
+                {
+                    tracing::warn!(%error, "lapsed sessions could not be expired");
+                }
+                if renewed.has_lapsed || Instant::now() >= return_at {
+                    let begun = Instant::now();
+                    if let Err(error) = return_left(&term).await {
+                        tracing::warn!(%error, "runs of closed sessions could not be sent back");
                     }
+                    return_at = Instant::now() + pause_after(begun.elapsed(), RETURN_INTERVAL);
                 }
                 if renewed.has_overdue
                     && let Err(error) = fail_overdue(&term, bounds).await
@@ -82,16 +91,22 @@ pub async fn run(term: Arc<Term>) -> End {
     }
 }
 
-/// Lapsed sessions are closed first; their runs go back in later statements, until there are none.
+/// Lapsed sessions are closed first; their runs go back in later statements.
 async fn expire(term: &Term, clock: Range<DateTime<Utc>>) -> Result<(), sqlx::Error> {
-    let pool = &term.app.pool;
-    let expired = sessions::session_expire_batch(pool, term.number, clock).await?;
+    let expired = sessions::session_expire_batch(&term.app.pool, term.number, clock).await?;
     for session in &expired {
         tracing::warn!(session = %session.session, "a worker gave no sign of life; its runs go to others");
     }
     if !expired.is_empty() {
         fault::reach(FaultPoint::ExpiryCommitted);
     }
+    Ok(())
+}
+
+/// Runs of closed sessions go back, until there are none: of those that lapsed, and of those whose pod died while it
+/// sent them back.
+async fn return_left(term: &Term) -> Result<(), sqlx::Error> {
+    let pool = &term.app.pool;
     loop {
         let runs = sessions::closed_session_run_list(pool, CHUNK).await?;
         if runs.is_empty() {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{RunId, Session, session::Stage};
 use crate::{
+    dispatcher::pause_after,
     app::App,
     fault::{self, FaultPoint},
     store::{
@@ -93,6 +94,7 @@ pub async fn follow_leader(app: Arc<App>, stop: CancellationToken) -> anyhow::Re
     let mut tick = interval(COMPARISON_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut term = 0;
+    let mut not_before = Instant::now();
     loop {
         let is_due = tokio::select! {
             beacon = beacons.next() => {
@@ -103,12 +105,17 @@ pub async fn follow_leader(app: Arc<App>, stop: CancellationToken) -> anyhow::Re
                 term = term.max(beacon.term);
                 is_new
             }
-            _ = tick.tick() => true,
+            _ = tick.tick() => Instant::now() >= not_before,
             () = stop.cancelled() => return Ok(()),
         };
-        if is_due && let Err(error) = compare(&app).await {
+        if !is_due {
+            continue;
+        }
+        let begun = Instant::now();
+        if let Err(error) = compare(&app).await {
             tracing::warn!(%error, "what runs could not be compared");
         }
+        not_before = Instant::now() + pause_after(begun.elapsed(), Duration::ZERO);
     }
 }
 

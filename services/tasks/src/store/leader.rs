@@ -37,7 +37,7 @@ pub async fn term_take_abandoned(pool: &PgPool, pod: &str) -> Result<Option<i64>
 pub struct Renewed {
     /// The database's clock.
     pub now: DateTime<Utc>,
-    /// There are sessions past their time, or closed ones with runs.
+    /// There are sessions past their time.
     pub has_lapsed: bool,
     /// There are runs past their deadline.
     pub has_overdue: bool,
@@ -51,11 +51,7 @@ pub async fn term_renew(pool: &PgPool, term: i64) -> Result<Option<Renewed>, sql
         update tasks.leader set renewed_at = now() where term = $1
         returning
             now() as "now!",
-            exists (
-                select from tasks.sessions s
-                where (s.is_open and s.expires_at < now())
-                    or (not s.is_open and exists (select from tasks.active a where a.session = s.id and a.state = 4))
-            ) as "has_lapsed!",
+            exists (select from tasks.sessions s where s.is_open and s.expires_at < now()) as "has_lapsed!",
             exists (
                 select from tasks.active
                 where state = 4 and deadline_at < now() - interval '5 seconds'

@@ -114,6 +114,39 @@ pub async fn task_ready_list_after(
     Ok(ready.collect())
 }
 
+/// Those of some tasks that are ready.
+pub async fn task_ready_get(
+    connection: &mut PgConnection,
+    tasks: &[(Namespace, Uuid)],
+) -> Result<Vec<ReadyTask>, sqlx::Error> {
+    let (namespaces, ids): (Vec<Namespace>, Vec<Uuid>) = tasks.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"
+        select a.namespace, a.id, a.queue, a.kind, a.priority, a.due_at, a.version, a.payload_bytes
+        from unnest($1::integer[], $2::uuid[]) as input (namespace, id)
+        cross join lateral (
+            -- By the key, however few rows the planner takes to be ready.
+            select * from tasks.active a where a.namespace = input.namespace and a.id = input.id and a.state + 0 = 3
+        ) a
+        "#,
+        &namespaces,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let ready = rows.into_iter().map(|row| ReadyTask {
+        namespace: row.namespace,
+        id: row.id,
+        queue: row.queue,
+        kind: row.kind,
+        priority: row.priority,
+        due_at: row.due_at,
+        version: row.version,
+        payload_bytes: row.payload_bytes,
+    });
+    Ok(ready.collect())
+}
+
 /// The queues and kinds in which tasks are ready: one step of the ready index each.
 pub async fn lane_list(pool: &PgPool) -> Result<Vec<(Namespace, String, String)>, sqlx::Error> {
     let rows = sqlx::query!(

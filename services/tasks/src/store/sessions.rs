@@ -194,7 +194,10 @@ pub async fn closed_session_run_list(pool: &PgPool, rows_max: i64) -> Result<Vec
         r#"
         select a.namespace, a.id, a.run, s.id as session, s.connection
         from tasks.sessions s
-        join tasks.active a on a.session = s.id and a.state = 4
+        -- By session: the runs of open ones are many.
+        cross join lateral (
+            select * from tasks.active a where a.session = s.id and a.state = 4 limit $1
+        ) a
         where not s.is_open
         limit $1
         "#,
