@@ -40,6 +40,7 @@ use self::{
         creates::{Creates, KnownQueues},
         finishes::Finishes,
     },
+    backlog::HeardBacklog,
     metrics::TaskMetrics,
     sessions::{Sessions, demand::DemandTeller, intake, upkeep},
     wakes::Wakes,

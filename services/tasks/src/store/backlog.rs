@@ -41,8 +41,8 @@ pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
                 limit 1
             ) next
         ),
-        ready as materialized (
-            select lane.*, counted.ready, counted.oldest
+        counted as (
+            select lane.*, part.ready, 0 as running, part.oldest
             from lane
             cross join lateral (
                 select count(*) as ready, min(due_at) as oldest
@@ -54,25 +54,28 @@ pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
                         and a.kind = lane.kind
                         and a.state = 3
                     limit $1
-                ) part
-            ) counted
-        ),
-        running as materialized (
-            select namespace, queue, kind, count(*) as running
+                ) ready
+            ) part
+            union all
+            select namespace, queue, kind, 0, count(*), null
             from tasks.active
             where state = 4
             group by namespace, queue, kind
+        ),
+        summed as (
+            select namespace, queue, kind, sum(ready) as ready, sum(running) as running, min(oldest) as oldest
+            from counted
+            group by namespace, queue, kind
         )
         select
-            namespace as "namespace!", queue as "queue!", kind as "kind!",
-            coalesce(ready.ready, 0) as "ready!",
-            coalesce(running.running, 0) as "running!",
-            coalesce(extract(epoch from now() - ready.oldest), 0)::float8 as "oldest_age_s!",
+            s.namespace as "namespace!", s.queue as "queue!", s.kind as "kind!",
+            s.ready::bigint as "ready!",
+            s.running::bigint as "running!",
+            coalesce(extract(epoch from now() - s.oldest), 0)::float8 as "oldest_age_s!",
             coalesce(q.paused, false) as "paused!", q.concurrency_max as "concurrency_max?"
-        from ready
-        full join running using (namespace, queue, kind)
-        left join tasks.queues q on (q.namespace, q.name) = (namespace, queue)
-        order by namespace, queue, kind
+        from summed s
+        left join tasks.queues q on q.namespace = s.namespace and q.name = s.queue
+        order by s.namespace, s.queue, s.kind
         "#,
         COUNT_MAX,
     )
