@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn what_is_old_is_an_error_and_never_nothing() {
         let (heard, now) = (HeardBacklog::default(), Instant::now());
-        assert_eq!(heard.read(1, now).unwrap_err().code(), ErrorCode::Unavailable);
+        assert_eq!(heard.read(1, now).unwrap_err().code, ErrorCode::Unavailable);
         heard.hear(told(1, "a"), now);
         assert_eq!(heard.read(1, now + AGE_MAX).unwrap()[0].queue, "a");
         assert!(heard.read(2, now).unwrap().is_empty(), "another namespace's");

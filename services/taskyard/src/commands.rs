@@ -28,7 +28,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
         Command::Tasks(args) => runtime::large(role::tasks::run(*args)),
         Command::Worker(args) => runtime::large(role::worker::run(*args)),
-        Command::Operator(args) => runtime::small(role::operator::run(*args)),
+        Command::Operator(args) => runtime::large(role::operator::run(*args)),
         Command::Migrate(args) => runtime::small(migrate::run(args)),
         Command::Health(args) => runtime::small(health::run(args)),
         Command::Admin(args) => runtime::small(admin::run(args)),

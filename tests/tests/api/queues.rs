@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use taskyard_core::ErrorCode;
-use taskyard_proto::v1::{ListQueuesRequest, NewTask, Queue, TaskState};
+use taskyard_proto::v1::{
+    GetBacklogRequest, ListQueuesRequest, NewTask, PauseQueueRequest, Queue, SetQueueLimitsRequest, TaskState,
+};
 use taskyard_testkit::eventually;
 use taskyard_tests::{RawWorker, SOON, Setup, WorkerOptions, manual, new_task, noop, read, seconds};
 
@@ -229,5 +231,37 @@ async fn a_limit_is_never_exceeded_and_reached_at_once() -> Result<()> {
     assert_eq!(setup.stack.number("select count(*) from tasks.active where state = 3").await?, 0);
     drop(worker);
     second.stop().await?;
+    setup.close().await
+}
+
+#[tokio::test]
+async fn the_backlog_is_what_could_use_workers_now() -> Result<()> {
+    let setup = Setup::open().await?;
+    let serving = WorkerOptions { queues: vec!["a".into(), "limited".into()], slots: 3, ..WorkerOptions::default() };
+    let of = |queue: &str, kind: &str, count: usize| -> Vec<NewTask> {
+        (0..count).map(|_| NewTask { queue: queue.into(), ..new_task(kind) }).collect()
+    };
+    // The queue is there, and limited, before its tasks are.
+    setup.create(NewTask { queue: "limited".into(), ..manual() }).await?;
+    let limit = SetQueueLimitsRequest { name: "limited".into(), concurrency_max: 2 };
+    read(setup.queues.clone().set_queue_limits(limit).await)?;
+    setup.create(NewTask { queue: "paused".into(), ..manual() }).await?;
+    read(setup.queues.clone().pause_queue(PauseQueueRequest { name: "paused".into() }).await)?;
+    for tasks in [of("a", "noop", 5), of("a", "other", 3), of("limited", "other", 7), of("paused", "noop", 2)] {
+        setup.create_all(tasks).await?;
+    }
+    setup.create(NewTask { delay: seconds(3_600), ..in_queue("a") }).await?;
+    let mut worker = setup.worker(serving).await?;
+    worker.runs(3, SOON).await?;
+    let expected = [("a", "noop", 2, 3), ("a", "other", 3, 0), ("limited", "other", 2, 0), ("paused", "noop", 0, 0)];
+    let told = eventually(SOON, "the leader tells the backlog", async || {
+        let told = setup.queues.clone().get_backlog(GetBacklogRequest {}).await.ok()?.into_inner().backlogs;
+        let lanes = told.iter().map(|lane| (lane.queue.as_str(), lane.kind.as_str(), lane.startable, lane.running));
+        lanes.eq(expected).then_some(told)
+    });
+    let told = told.await?;
+    let ages: Vec<bool> = told.iter().map(|lane| lane.oldest_startable_age.is_some_and(|age| age.nanos > 0)).collect();
+    assert_eq!(ages, [true, true, true, false], "{told:?}");
+    drop(worker);
     setup.close().await
 }

@@ -159,27 +159,6 @@ impl Space {
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
-    /// The pod that leads.
-    pub async fn leader(&self) -> Result<Pod> {
-        let pods = eventually(SOON, "one pod leads", async || {
-            let mut leaders = Vec::new();
-            for pod in self.pods("tasks").await.ok()? {
-                if self.metric(&pod, "taskyard_leader").await == Some(1.0) {
-                    leaders.push(pod);
-                }
-            }
-            <[Pod; 1]>::try_from(leaders).ok()
-        });
-        let [leader] = pods.await?;
-        Ok(leader)
-    }
-
-    /// A metric without labels, as a pod tells it.
-    pub async fn metric(&self, pod: &Pod, name: &str) -> Option<f64> {
-        let metrics = self.ask_pod(pod, 9090, "metrics").await.ok()?;
-        metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    }
-
     /// What a pod answers, by way of the API server.
     pub async fn ask_pod(&self, pod: &Pod, port: u16, path: &str) -> Result<String> {
         let uri = format!("/api/v1/namespaces/{}/pods/{}:{port}/proxy/{path}", self.name, pod.name_any());

@@ -229,6 +229,11 @@ impl QueueService for Fake {
         let queue = v1::Queue { concurrency_max, ..queue(&name) };
         Ok(Response::new(v1::SetQueueLimitsResponse { queue: Some(queue) }))
     }
+
+    async fn get_backlog(&self, request: Request<v1::GetBacklogRequest>) -> Answer<v1::GetBacklogResponse> {
+        self.note(request);
+        Ok(Response::new(v1::GetBacklogResponse::default()))
+    }
 }
 
 #[tonic::async_trait]
