@@ -1,5 +1,5 @@
-# What it needs it installs itself, into .taskyard/ and cargo's own folders: cargo, python3 and, for the charts, go are
-# enough. Images need docker, and kind-… needs kind.
+# What it needs it installs itself, into .taskyard/ and cargo's own folders: cargo and python3 are enough. Images need
+# docker, and kind-… needs kind.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
