@@ -34,7 +34,7 @@ pub struct OperatorArgs {
     pub tls_secret: Option<String>,
     /// A folder with `tls.crt` and `tls.key`, which somebody else renews; instead of a Secret
     #[arg(long, env = "TASKYARD_OPERATOR_TLS_FOLDER", value_name = "FOLDER")]
-    pub tls_folder: Option<PathBuf>,
+    pub tls_folder: Option<String>,
 }
 
 /// Where the certificate comes from.
@@ -66,10 +66,10 @@ impl OperatorArgs {
         }
         // Empty is not given: a chart says it by a condition.
         let secret = self.tls_secret.filter(|name| !name.is_empty());
-        let folder = self.tls_folder.filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self.tls_folder.filter(|folder| !folder.is_empty());
         let source = match (secret, folder) {
             (Some(secret), None) => Some(Source::Secret(secret)),
-            (None, Some(folder)) => Some(Source::Folder(folder)),
+            (None, Some(folder)) => Some(Source::Folder(folder.into())),
             _ => {
                 problems.add(
                     "one of --tls-secret (TASKYARD_OPERATOR_TLS_SECRET) and --tls-folder \

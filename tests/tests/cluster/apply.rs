@@ -64,9 +64,9 @@ fn name(document: &Value) -> &str {
     document["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// What we have said of it, and how often it was changed by that.
+/// What we have said of it, and how often it was changed by that. Controllers write annotations and the status.
 fn without_noise(object: &DynamicObject) -> Value {
-    let ObjectMeta { generation, labels, annotations, .. } = object.metadata.clone();
+    let ObjectMeta { generation, labels, .. } = object.metadata.clone();
     let ours: Vec<_> = object.managed_fields().iter().filter(|one| one.manager.as_deref() == Some("test")).collect();
-    json!({ "generation": generation, "labels": labels, "annotations": annotations, "ours": ours, "spec": object.data.get("spec") })
+    json!({ "generation": generation, "labels": labels, "ours": ours, "spec": object.data.get("spec") })
 }

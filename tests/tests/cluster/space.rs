@@ -54,11 +54,8 @@ impl Space {
         if ended.is_err() {
             space.show().await;
         }
-        // First what is outside of the namespace.
-        for release in ["taskyard", "taskyard-devstack"] {
-            let _ = space.helm(["uninstall", release, "--wait", "--ignore-not-found"]).await;
-        }
-        space.remove().await.and(ended)
+        let removed = space.remove().await;
+        ended.and(removed)
     }
 
     async fn make(&self) -> Result<()> {
@@ -78,6 +75,10 @@ impl Space {
     async fn remove(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         if namespaces.get_opt(&self.name).await?.is_some() {
+            // First what is outside of the namespace: an API without a server would keep every namespace from going.
+            for release in ["taskyard", "taskyard-devstack"] {
+                self.helm(["uninstall", release, "--wait", "--ignore-not-found"]).await?;
+            }
             namespaces.delete(&self.name, &DeleteParams::default()).await?;
         }
         eventually(Duration::from_secs(120), "the namespace is gone", async || {
