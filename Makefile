@@ -60,7 +60,7 @@ run-tests:
 
 lint: tools ## Formatting, lints, documentation, contracts, licences
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
+	cargo clippy --workspace --all-targets --features $(FEATURES),taskyard-tests/cluster,taskyard-tests/compose -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	buf lint proto
 	cargo deny --log-level error check bans licenses sources

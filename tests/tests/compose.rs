@@ -48,7 +48,17 @@ impl Project {
     fn task() -> Result<()> {
         let payload = r#"{"ms": 100}"#;
         let created = Self::compose(&[
-            "exec", "-T", "gateway", "/taskyard", "task", "create", "--kind", "sleep", "--payload", payload, "--wait",
+            "exec",
+            "-T",
+            "gateway",
+            "/taskyard",
+            "task",
+            "create",
+            "--kind",
+            "sleep",
+            "--payload",
+            payload,
+            "--wait",
             "--json",
         ])?;
         ensure!(created.contains("completed"), "{created}");
@@ -72,16 +82,16 @@ impl Drop for Project {
     }
 }
 
-#[test]
-fn all_of_it_comes_up_scales_and_outlives_its_servers() -> Result<()> {
-    let ended = lives();
+#[tokio::test]
+async fn all_of_it_comes_up_scales_and_outlives_its_servers() -> Result<()> {
+    let ended = lives().await;
     if ended.is_err() {
         println!("{}", Project::compose(&["logs", "--tail", "50"]).unwrap_or_default());
     }
     ended
 }
 
-fn lives() -> Result<()> {
+async fn lives() -> Result<()> {
     let project = Project;
     let begun = Instant::now();
     Project::up(1, 1)?;
@@ -104,7 +114,7 @@ fn lives() -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Err(error) = Project::task() {
             ensure!(Instant::now() < deadline, "after a restart of {server}: {error:#}");
-            std::thread::sleep(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -112,13 +122,15 @@ fn lives() -> Result<()> {
     for service in ["gateway", "tasks", "worker", "postgres", "valkey", "nats"] {
         for container in Project::containers(service)? {
             let id = container["ID"].as_str().context("no id")?;
-            let format = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.Config.User}}";
+            let format =
+                "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.Config.User}}";
             let found = Project::docker(&["inspect", "--format", format, id])?;
             ensure!(found.starts_with("true [ALL] []"), "{service}: {found}");
         }
     }
     drop(project);
-    let left = Project::docker(&["ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=taskyard-test"])?;
+    let left =
+        Project::docker(&["ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=taskyard-test"])?;
     ensure!(left.trim().is_empty(), "containers are left: {left}");
     Ok(())
 }

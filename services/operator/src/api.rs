@@ -55,7 +55,9 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || {
             status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "metrics can only be read")
         })
-        .fallback(async |uri: Uri| status(StatusCode::NOT_FOUND, "NotFound", &format!("there is nothing at {}", uri.path())))
+        .fallback(async |uri: Uri| {
+            status(StatusCode::NOT_FOUND, "NotFound", &format!("there is nothing at {}", uri.path()))
+        })
         .layer(middleware::from_fn_with_state(app.clone(), let_in))
         .with_state(app)
 }

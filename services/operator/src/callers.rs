@@ -64,7 +64,9 @@ impl Aggregator {
         };
         let authorities = data.get("requestheader-client-ca-file").filter(|text| !text.trim().is_empty());
         Ok(Self {
-            authorities: authorities.context("this cluster has no aggregation layer: no requestheader-client-ca-file")?.clone(),
+            authorities: authorities
+                .context("this cluster has no aggregation layer: no requestheader-client-ca-file")?
+                .clone(),
             names: list("requestheader-allowed-names")?,
             user_headers: list("requestheader-username-headers")?,
             group_headers: list("requestheader-group-headers")?,
@@ -111,9 +113,7 @@ pub async fn may(client: &Client, user: &User, asked: &Asked) -> Result<bool> {
             }),
             None,
         ),
-        Asked::Path(path) => {
-            (None, Some(NonResourceAttributes { path: Some(path.clone()), verb: Some("get".into()) }))
-        }
+        Asked::Path(path) => (None, Some(NonResourceAttributes { path: Some(path.clone()), verb: Some("get".into()) })),
     };
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
@@ -134,7 +134,7 @@ pub async fn may(client: &Client, user: &User, asked: &Asked) -> Result<bool> {
 fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let attributes = certificate.tbs_certificate.subject.0.iter().flat_map(|name| name.0.iter());
-    let name = attributes.filter(|attribute| attribute.oid == COMMON_NAME).last()?;
+    let name = attributes.rev().find(|attribute| attribute.oid == COMMON_NAME)?;
     String::from_utf8(name.value.value().to_vec()).ok()
 }
 

@@ -54,11 +54,7 @@ impl Kept {
         params.not_after = day(now + LIFE)?;
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self {
-            identity: Identity { certificate, key: key.serialize_pem() },
-            previous,
-            renew_at: now + RENEW_AFTER,
-        })
+        Ok(Self { identity: Identity { certificate, key: key.serialize_pem() }, previous, renew_at: now + RENEW_AFTER })
     }
 
     /// None if there is nothing that can be used.

@@ -28,11 +28,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Config, OperatorArgs};
-use self::{
-    callers::Aggregator,
-    certificate::Identity,
-    config::Source,
-};
+use self::{callers::Aggregator, certificate::Identity, config::Source};
 
 /// The readiness condition: it has a certificate that is made known, and knows the API server's.
 const READY: &str = "operator: trust between it and the API server";
@@ -53,7 +49,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let pods = Pods::connect(&config.tasks_urls, Token::maybe(token.expose())?).context("the tasks service's URL")?;
-    let client = Client::try_default().await.context("the Kubernetes API cannot be found; the operator runs in a cluster")?;
+    let client =
+        Client::try_default().await.context("the Kubernetes API cannot be found; the operator runs in a cluster")?;
     health.ready(READY, false);
     let trust = Trust { client: client.clone(), config, health };
     let Some((first, aggregator)) = trust.establish(&shutdown).await else { return Ok(()) };

@@ -94,9 +94,15 @@ mod tests {
             running,
             oldest_startable_age: Duration::from_secs(seconds).try_into().ok(),
         };
-        let backlogs = [backlog("mail", "http", 5, 2, 40), backlog("mail", "send", 1, 0, 9), backlog("cron", "http", 0, 3, 0)];
+        let backlogs =
+            [backlog("mail", "http", 5, 2, 40), backlog("mail", "send", 1, 0, 9), backlog("cron", "http", 0, 3, 0)];
         let list = metric.values(&backlogs, &Selector::parse(selector, &LABELS).unwrap());
-        list["items"].as_array().unwrap().iter().map(|item| (item["metricLabels"].clone(), item["value"].clone())).collect()
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| (item["metricLabels"].clone(), item["value"].clone()))
+            .collect()
     }
 
     #[test]

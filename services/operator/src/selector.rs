@@ -117,8 +117,8 @@ mod tests {
             ("kind", true, true, true),
             ("queue=", false, false, false),
         ] {
-            let found =
-                [("mail", "http"), ("mail", "noop"), ("cron", "noop")].map(|(queue, kind)| matches(selector, queue, kind));
+            let found = [("mail", "http"), ("mail", "noop"), ("cron", "noop")]
+                .map(|(queue, kind)| matches(selector, queue, kind));
             assert_eq!(found, [mail_http, mail_noop, cron_noop], "{selector}");
         }
     }

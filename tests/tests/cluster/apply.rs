@@ -21,7 +21,8 @@ secrets: {TASKYARD_TOKEN: {value: a-token-that-stays}}
 ingress: {enabled: true, hosts: [{host: tasks.example.com}]}";
         let rendered = space.helm_with(["template", "taskyard", "charts/taskyard"], values).await?;
         let discovery = Discovery::new(space.client.clone()).run().await?;
-        let parameters = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::apply("test").force() };
+        let parameters =
+            PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::apply("test").force() };
         let mut objects = Vec::new();
         for document in serde_saphyr::from_multiple::<Value>(&rendered)? {
             // What `helm test` makes is no part of it.

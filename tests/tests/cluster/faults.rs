@@ -13,9 +13,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaders_that_abort_lose_nothing() -> Result<()> {
+async fn a_leader_that_aborts_loses_nothing() -> Result<()> {
     Space::with("abort", async |space| {
-        // Each pod finds the order once: whoever leads carries it out, then whoever leads next.
+        // Each pod finds the order once, and carries it out when it leads.
         let values = format!(
             r#"
 roles:
@@ -34,12 +34,12 @@ roles:
         );
         space.install(&values).await?;
         let load = Load::start(space).await?;
-        eventually(SOON, "every tasks pod has aborted as the leader", async || {
-            let pods = space.pods("tasks").await.ok()?;
+        eventually(SOON, "the leader has aborted", async || {
             let restarts = |pod: &Pod| -> i32 {
-                pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()).map(|one| one.restart_count).sum()
+                let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+                statuses.map(|one| one.restart_count).sum()
             };
-            (pods.len() == 2 && pods.iter().all(|pod| restarts(pod) == 1)).then_some(())
+            (space.pods("tasks").await.ok()?.iter().map(restarts).sum::<i32>() > 0).then_some(())
         })
         .await?;
         space.is_ready(SOON).await?;
@@ -70,7 +70,15 @@ async fn pods_and_servers_that_are_deleted_lose_nothing() -> Result<()> {
             }
         }
         for server in ["taskyard-devstack-valkey-0", "taskyard-devstack-nats-0"] {
-            ensure!(space.api::<PersistentVolumeClaim>().list(&Default::default()).await?.iter().all(|claim| !claim.name_any().contains(server)), "{server} keeps something: its volume must go, too");
+            ensure!(
+                space
+                    .api::<PersistentVolumeClaim>()
+                    .list(&Default::default())
+                    .await?
+                    .iter()
+                    .all(|claim| !claim.name_any().contains(server)),
+                "{server} keeps something: its volume must go, too"
+            );
             let old = space.api::<Pod>().get(server).await?.uid();
             space.api::<Pod>().delete(server, &DeleteParams::default().grace_period(0)).await?;
             eventually(SOON, format!("{server} is back, and empty"), async || {

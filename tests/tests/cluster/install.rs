@@ -71,7 +71,10 @@ async fn secrets_of_ones_own_are_used() -> Result<()> {
         client.list_queues(taskyard_client::v1::ListQueuesRequest::default()).await?;
         let wrong = taskyard_client::Token::bearer("another-token-here")?;
         let client = taskyard_client::Client::new(taskyard_client::Pods::connect([space.url().await?], wrong)?);
-        ensure!(client.list_queues(taskyard_client::v1::ListQueuesRequest::default()).await.is_err(), "any token is taken");
+        ensure!(
+            client.list_queues(taskyard_client::v1::ListQueuesRequest::default()).await.is_err(),
+            "any token is taken"
+        );
         Ok(())
     })
     .await

@@ -55,7 +55,9 @@ impl Load {
                         grpc.create_task(task).await.context("a create over gRPC failed")?;
                     } else {
                         let task = json!({ "id": id, "kind": "sleep", "payload": { "ms": ms } });
-                        post(&http, &format!("{url}/v1/tasks"), &token, &task).await.context("a create over HTTP failed")?;
+                        post(&http, &format!("{url}/v1/tasks"), &token, &task)
+                            .await
+                            .context("a create over HTTP failed")?;
                     }
                     accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
                 }
@@ -73,7 +75,11 @@ impl Load {
             created??;
         }
         let accepted = std::mem::take(&mut *self.accepted.lock().unwrap_or_else(PoisonError::into_inner));
-        println!("load: {} tasks in {seconds:.0} s, {:.0} a second, none refused", accepted.len(), accepted.len() as f64 / seconds);
+        println!(
+            "load: {} tasks in {seconds:.0} s, {:.0} a second, none refused",
+            accepted.len(),
+            accepted.len() as f64 / seconds
+        );
         ensure!(accepted.len() as f64 > 50.0 * seconds, "the load was too small to say anything");
         let client = space.taskyard().await?;
         eventually(within, "all queues are empty", async || {

@@ -17,7 +17,8 @@ async fn every_variable_port_and_path_of_the_chart_exists() -> Result<()> {
             let help = run(Command::new(taskyard_testkit::program()?).args([role, "--help"]), None).await?;
             let pod = space.pods(role).await?.into_iter().next().with_context(|| format!("no pod of {role}"))?;
             let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("no address")?;
-            let container = pod.spec.clone().and_then(|spec| spec.containers.into_iter().next()).context("no container")?;
+            let container =
+                pod.spec.clone().and_then(|spec| spec.containers.into_iter().next()).context("no container")?;
 
             let known: BTreeSet<&str> =
                 help.split("[env: ").skip(1).filter_map(|part| part.split(['=', ']']).next()).collect();
@@ -35,7 +36,11 @@ async fn every_variable_port_and_path_of_the_chart_exists() -> Result<()> {
                 let number = u16::try_from(port.container_port)?;
                 let connect = TcpStream::connect((address.as_str(), number));
                 let connected = tokio::time::timeout(Duration::from_secs(5), connect).await;
-                ensure!(matches!(connected, Ok(Ok(_))), "{}: nothing listens at {number}: {connected:?}", pod.name_any());
+                ensure!(
+                    matches!(connected, Ok(Ok(_))),
+                    "{}: nothing listens at {number}: {connected:?}",
+                    pod.name_any()
+                );
             }
             let probes = [container.startup_probe, container.readiness_probe, container.liveness_probe];
             for probe in probes.into_iter().map(|probe| probe.context("a probe is missing")) {
@@ -60,7 +65,11 @@ async fn asked(
     let number = match &http.port {
         IntOrString::Int(number) => *number,
         IntOrString::String(name) => {
-            ports.iter().find(|port| port.name.as_ref() == Some(name)).with_context(|| format!("no port {name}"))?.container_port
+            ports
+                .iter()
+                .find(|port| port.name.as_ref() == Some(name))
+                .with_context(|| format!("no port {name}"))?
+                .container_port
         }
     };
     let path = http.path.as_deref().unwrap_or_default().trim_start_matches('/');

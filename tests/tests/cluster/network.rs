@@ -25,7 +25,8 @@ async fn policies_let_through_what_is_needed_and_no_more() -> Result<()> {
                 .map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned()))
                 .into()
         };
-        let servers = ["taskyard-devstack-postgres:5432", "taskyard-devstack-valkey:6379", "taskyard-devstack-nats:4222"];
+        let servers =
+            ["taskyard-devstack-postgres:5432", "taskyard-devstack-valkey:6379", "taskyard-devstack-nats:4222"];
         let mut tasks_reach = servers.to_vec();
         tasks_reach.sort_unstable();
         for (who, labels, reaches) in [
@@ -53,10 +54,8 @@ async fn reached(space: &Space, who: &str, labels: &BTreeMap<String, String>) ->
         timeout 4 nc -w 2 $1 $2 </dev/null >/dev/null 2>&1
         case $? in 0|124|143) ;; *) return 1 ;; esac
     }\n";
-    let tries: String = PORTS
-        .iter()
-        .map(|(host, port)| format!("if reach {host} {port}; then echo {host}:{port}; fi;\n"))
-        .collect();
+    let tries: String =
+        PORTS.iter().map(|(host, port)| format!("if reach {host} {port}; then echo {host}:{port}; fi;\n")).collect();
     let script = format!("{reach}{tries}");
     let (ended, log) = space.run_pod(&format!("try-{who}"), &shell_image(), &["sh", "-c", &script], labels).await?;
     ensure!(ended, "nothing could be tried: {log}");

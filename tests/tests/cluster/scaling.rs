@@ -37,7 +37,8 @@ async fn workers_grow_with_the_backlog_and_shrink_without_harm() -> Result<()> {
         space.install(VALUES).await?;
         let read = async |query: &str| metric(space, "taskyard_backlog", query).await;
         eventually(SOON, "the metric is served", async || (read("").await.ok()? == 0).then_some(())).await?;
-        eventually(SOON, "one worker is enough", async || (space.pods("worker").await.ok()?.len() == 1).then_some(())).await?;
+        eventually(SOON, "one worker is enough", async || (space.pods("worker").await.ok()?.len() == 1).then_some(()))
+            .await?;
 
         let client = space.taskyard().await?;
         let tasks: Vec<NewTask> = (0..150)
@@ -45,11 +46,17 @@ async fn workers_grow_with_the_backlog_and_shrink_without_harm() -> Result<()> {
             .collect();
         let begun = Instant::now();
         client.create_tasks(tasks).await?;
-        eventually(Duration::from_secs(45), "workers grow", async || (space.pods("worker").await.ok()?.len() > 1).then_some(())).await?;
+        eventually(Duration::from_secs(45), "workers grow", async || {
+            (space.pods("worker").await.ok()?.len() > 1).then_some(())
+        })
+        .await?;
         println!("backlog: the first new worker pod after {:.1} s", begun.elapsed().as_secs_f64());
         ensure!(read("queue%3Ddefault").await? > 10, "the backlog is not told");
         ensure!(read("queue%3Dother").await? == 0, "another queue's backlog is told");
-        refused(metric(space, "taskyard_backlog", "que%3Dother").await.map(|value| value.to_string()), "there is no label `que`")?;
+        refused(
+            metric(space, "taskyard_backlog", "que%3Dother").await.map(|value| value.to_string()),
+            "there is no label `que`",
+        )?;
 
         // As many as are wanted, then few again, while the last tasks still run.
         eventually(Duration::from_secs(180), "all tasks have ended", async || {
@@ -57,7 +64,10 @@ async fn workers_grow_with_the_backlog_and_shrink_without_harm() -> Result<()> {
             queues.iter().all(|queue| queue.ready + queue.running == 0).then_some(())
         })
         .await?;
-        eventually(Duration::from_secs(120), "workers shrink", async || (space.pods("worker").await.ok()?.len() == 1).then_some(())).await?;
+        eventually(Duration::from_secs(120), "workers shrink", async || {
+            (space.pods("worker").await.ok()?.len() == 1).then_some(())
+        })
+        .await?;
         let mut request = ListTasksRequest { page_size: 500, ..ListTasksRequest::default() };
         request.filter.get_or_insert_default().states = vec![TaskState::Completed.into()];
         let done = client.list_tasks(request).await?.tasks;
@@ -83,8 +93,16 @@ async fn the_operator_never_tells_zero_for_an_error() -> Result<()> {
         let operator = space.pods("operator").await?.pop().context("no operator")?;
         let address = operator.status.and_then(|status| status.pod_ip).context("no address")?;
         let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
-        let url = format!("https://{address}:8443/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/taskyard_backlog", space.name);
-        let answer = http.get(&url).header("X-Remote-User", "system:admin").header("X-Remote-Group", "system:masters").send().await?;
+        let url = format!(
+            "https://{address}:8443/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/taskyard_backlog",
+            space.name
+        );
+        let answer = http
+            .get(&url)
+            .header("X-Remote-User", "system:admin")
+            .header("X-Remote-Group", "system:masters")
+            .send()
+            .await?;
         ensure!(answer.status() == 401, "a stranger is told: {answer:?}");
 
         // By the API server, for a user who may not.
@@ -93,7 +111,10 @@ async fn the_operator_never_tells_zero_for_an_error() -> Result<()> {
         refused(space.client.request_text(request).await.map_err(Into::into), "forbidden")?;
 
         // A certificate that is gone is made anew, and made known.
-        space.api::<Secret>().patch("taskyard-operator-tls", &Default::default(), &kube::api::Patch::Merge(json!({ "data": null }))).await?;
+        space
+            .api::<Secret>()
+            .patch("taskyard-operator-tls", &Default::default(), &kube::api::Patch::Merge(json!({ "data": null })))
+            .await?;
         let made = async || {
             let secret = space.api::<Secret>().get("taskyard-operator-tls").await.ok()?;
             secret.data.filter(|data| data.contains_key("tls.crt"))
@@ -103,9 +124,15 @@ async fn the_operator_never_tells_zero_for_an_error() -> Result<()> {
 
         // Without a tasks service nothing is known.
         let scaled = kube::api::Patch::Merge(json!({ "spec": { "replicas": 0 } }));
-        space.api::<k8s_openapi::api::apps::v1::Deployment>().patch_scale("taskyard-tasks", &Default::default(), &scaled).await?;
+        space
+            .api::<k8s_openapi::api::apps::v1::Deployment>()
+            .patch_scale("taskyard-tasks", &Default::default(), &scaled)
+            .await?;
         for pod in space.pods("tasks").await? {
-            space.api::<k8s_openapi::api::core::v1::Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await?;
+            space
+                .api::<k8s_openapi::api::core::v1::Pod>()
+                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
+                .await?;
         }
         eventually(SOON, "the metric is an error", async || {
             read().await.err().filter(|error| format!("{error:#}").contains("the backlog is not known"))
@@ -133,7 +160,10 @@ roles:
             let client = client.clone();
             callers.spawn(async move { while client.list_queues(Default::default()).await.is_ok() {} });
         }
-        eventually(Duration::from_secs(120), "gateways grow", async || (space.pods("gateway").await.ok()?.len() > 1).then_some(())).await?;
+        eventually(Duration::from_secs(120), "gateways grow", async || {
+            (space.pods("gateway").await.ok()?.len() > 1).then_some(())
+        })
+        .await?;
         callers.shutdown().await;
         Ok(())
     })
@@ -142,7 +172,8 @@ roles:
 
 /// The sum of a metric, as the autoscaler reads it.
 async fn metric(space: &Space, name: &str, selector: &str) -> Result<u64> {
-    let uri = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/{name}?labelSelector={selector}", space.name);
+    let uri =
+        format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/{name}?labelSelector={selector}", space.name);
     let list: Value = space.client.request(http::Request::get(uri).body(Vec::new())?).await?;
     let values = list["items"].as_array().context("no items")?;
     values.iter().map(|item| Ok(item["value"].as_str().context("no value")?.parse::<u64>()?)).sum()

@@ -68,7 +68,8 @@ impl Space {
         Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await?;
         // Pods need it.
         let accounts = self.api::<k8s_openapi::api::core::v1::ServiceAccount>();
-        eventually(SOON, "the default account is there", async || accounts.get_opt("default").await.ok().flatten()).await?;
+        eventually(SOON, "the default account is there", async || accounts.get_opt("default").await.ok().flatten())
+            .await?;
         Ok(())
     }
 
@@ -234,7 +235,12 @@ impl Space {
             let status = pod.status.clone().unwrap_or_default();
             let ready = status.conditions.iter().flatten().find(|one| one.type_ == "Ready");
             let restarts: i32 = status.container_statuses.iter().flatten().map(|one| one.restart_count).sum();
-            println!("\n=== {}: {:?}, ready {:?}, {restarts} restarts", pod.name_any(), status.phase, ready.map(|one| &one.status));
+            println!(
+                "\n=== {}: {:?}, ready {:?}, {restarts} restarts",
+                pod.name_any(),
+                status.phase,
+                ready.map(|one| &one.status)
+            );
             for previous in [true, false] {
                 let log = LogParams { tail_lines: Some(40), previous, ..LogParams::default() };
                 if let Ok(log) = self.api::<Pod>().logs(&pod.name_any(), &log).await {
@@ -295,7 +301,9 @@ fn own_values() -> String {
     let (repository, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
     let mut values = format!("image: {{repository: {repository}, tag: '{tag}'}}\n");
     if env::var_os("TASKYARD_CLUSTER_URL").is_some() {
-        values += &format!("roles: {{gateway: {{port: {{nodePort: {NODE_PORT}}}, service: {{spec: {{type: NodePort}}}}}}}}\n");
+        values += &format!(
+            "roles: {{gateway: {{port: {{nodePort: {NODE_PORT}}}, service: {{spec: {{type: NodePort}}}}}}}}\n"
+        );
     }
     values
 }

@@ -20,7 +20,12 @@ async fn an_upgrade_and_a_rollback_fail_no_call_and_spend_no_attempt() -> Result
         let next = std::env::var("TASKYARD_IMAGE_NEXT").unwrap_or_else(|_| format!("{}-next", image()));
         let tag = next.rsplit_once(':').map_or("latest", |(_, tag)| tag).to_owned();
         let begun = Instant::now();
-        space.helm_with(["upgrade", "taskyard", "charts/taskyard", "--reuse-values", "--wait", "--timeout", "240s"], &format!("image: {{tag: '{tag}'}}")).await?;
+        space
+            .helm_with(
+                ["upgrade", "taskyard", "charts/taskyard", "--reuse-values", "--wait", "--timeout", "240s"],
+                &format!("image: {{tag: '{tag}'}}"),
+            )
+            .await?;
         space.is_ready(Duration::from_secs(120)).await?;
         println!("upgrade: rolled out under load after {:.0} s", begun.elapsed().as_secs_f64());
         for role in ["gateway", "tasks", "worker"] {

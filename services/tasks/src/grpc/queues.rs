@@ -8,9 +8,9 @@ use taskyard_proto::{
     convert::duration_to_proto,
     status::to_status,
     v1::{
-        Backlog, GetBacklogRequest, GetBacklogResponse,
-        ListQueuesRequest, ListQueuesResponse, PauseQueueRequest, PauseQueueResponse, Queue, ResumeQueueRequest,
-        ResumeQueueResponse, SetQueueLimitsRequest, SetQueueLimitsResponse, queue_service_server::QueueService,
+        Backlog, GetBacklogRequest, GetBacklogResponse, ListQueuesRequest, ListQueuesResponse, PauseQueueRequest,
+        PauseQueueResponse, Queue, ResumeQueueRequest, ResumeQueueResponse, SetQueueLimitsRequest,
+        SetQueueLimitsResponse, queue_service_server::QueueService,
     },
 };
 use tokio::time::Instant;
