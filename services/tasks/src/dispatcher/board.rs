@@ -158,11 +158,7 @@ impl Board {
 
     /// What became of matched tasks: the runs that were started. Those that were not are told, to be looked up: they
     /// changed meanwhile, or their workers did.
-    pub fn settle(
-        &mut self,
-        matches: &[Match],
-        started: &HashMap<(Namespace, Uuid), i32>,
-    ) -> Vec<(Namespace, Uuid)> {
+    pub fn settle(&mut self, matches: &[Match], started: &HashMap<(Namespace, Uuid), i32>) -> Vec<(Namespace, Uuid)> {
         let mut left = Vec::new();
         for one in matches {
             let limit = self.limits.get_mut(&(one.lane.namespace, one.lane.queue.clone()));

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{RunId, Session, session::Stage};
 use crate::{
-    dispatcher::pause_after,
     app::App,
+    dispatcher::pause_after,
     fault::{self, FaultPoint},
     store::{
         returns::{self, Reason, Return},
