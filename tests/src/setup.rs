@@ -37,7 +37,7 @@ impl Setup {
 
     pub async fn on(mut stack: Stack) -> Result<Self> {
         // A pod that stops waits for half of it for the workers that a test leaves behind.
-        stack.flags = vec!["--tasks-grace-period-s".to_owned(), "4".to_owned()];
+        stack.flags.extend(["--tasks-grace-period-s".to_owned(), "4".to_owned()]);
         let pod = stack.pod().await?;
         let (tasks, queues) = (pod.tasks().await?, pod.queues().await?);
         Ok(Self { stack, pod, tasks, queues })

@@ -206,7 +206,10 @@ fn any_filter(random: &mut StdRng, tasks: &[Task], order: TaskOrder) -> TaskFilt
 
 #[tokio::test]
 async fn every_list_is_what_a_plain_filter_gives() -> Result<()> {
-    let setup = Setup::open().await?;
+    let mut stack = Stack::shared().await?;
+    // Nobody reads the worker's stream while lists are compared, and what it holds shall go on running.
+    stack.flags = vec!["--session-timeout-s".into(), "300".into()];
+    let setup = Setup::on(stack).await?;
     let mut random = StdRng::seed_from_u64(4_711);
     let options = WorkerOptions { kinds: vec!["x".into(), "y".into()], slots: 1_000, ..WorkerOptions::default() };
     let mut worker = setup.worker(options).await?;
