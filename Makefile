@@ -11,6 +11,7 @@ ZIG := .taskyard/zig
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 # The points at which tests kill and freeze processes.
 FEATURES := taskyard-tests/fault-points,taskyard-tasks/fault-points
+ALL_FEATURES := $(FEATURES),taskyard-tests/cluster,taskyard-tests/compose
 # What could not be checked, for the last line.
 NOT_CHECKED := $(TARGET_DIR)/not-checked
 # Only the private servers: a small program, so that it builds even where a query is not known yet.
@@ -60,7 +61,7 @@ run-tests:
 
 lint: tools ## Formatting, lints, documentation, contracts, licences
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features $(FEATURES),taskyard-tests/cluster,taskyard-tests/compose -- -D warnings
+	cargo clippy --workspace --all-targets --features $(ALL_FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	buf lint proto
 	cargo deny --log-level error check bans licenses sources
@@ -107,18 +108,16 @@ cluster-image: ## Build the image for cluster-test (TEST_IMAGE=taskyard:test)
 	$(MAKE) image PROFILE=dev IMAGE_FEATURES='--features fault-points' IMAGE=$(TEST_IMAGE)
 	$(DOCKER) tag $(TEST_IMAGE) $(TEST_IMAGE)-next
 
-CLUSTER_TESTS := --package taskyard-tests --features cluster,$(FEATURES) --test cluster
-
 cluster-test-build: tools chart-tools
-	cargo build --package taskyard --features fault-points
-	cargo nextest run $(CLUSTER_TESTS) --no-run
+	cargo build --workspace --lib --bins --tests --features $(ALL_FEATURES)
 
 cluster-test: cluster-test-build ## Test on the cluster of KUBECONFIG, with the image of cluster-image
-	TASKYARD_IMAGE=$(TEST_IMAGE) cargo nextest run $(CLUSTER_TESTS) --test-threads 1 $(ARGS)
+	TASKYARD_IMAGE=$(TEST_IMAGE) \
+		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test cluster --test-threads 1 $(ARGS)
 
-compose-test: tools ## Run docker-compose.yml with the image of cluster-image
+compose-test: cluster-test-build ## Run docker-compose.yml with the image of cluster-image
 	TASKYARD_IMAGE=$(TEST_IMAGE) DOCKER="$(DOCKER)" \
-		cargo nextest run --package taskyard-tests --features compose,$(FEATURES) --test compose
+		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test compose
 
 kind-up: ## Make a cluster with kind
 	$(KIND) create cluster --config k8s/kind.yaml
