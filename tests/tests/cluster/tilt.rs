@@ -21,7 +21,6 @@ async fn tilt_builds_and_runs_all_of_it() -> Result<()> {
         ensure!(said.contains("SUCCESS"), "{said}");
         let pods = space.pods("gateway").await?;
         eventually(Duration::from_secs(5), "the gateway runs", async || (pods.len() == 1).then_some(())).await?;
-        run(Command::new("tilt").args(["down", "--namespace", &space.name]).current_dir(root()), None).await?;
         Ok(())
     })
     .await
