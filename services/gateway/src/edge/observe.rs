@@ -59,7 +59,8 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     let elapsed = began.elapsed();
     let status = response.status();
     let millis = elapsed.as_secs_f64() * 1_000.0;
-    if status.is_server_error() {
+    // Not to be ready is an answer.
+    if status.is_server_error() && path != "/readyz" {
         tracing::warn!(
             method,
             path,
