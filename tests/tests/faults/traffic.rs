@@ -177,7 +177,7 @@ impl Traffic {
             traffic.creators.spawn(shared.clone().stuck(traffic.creating.clone()));
             traffic.actors.spawn(visitor(options.urls.clone(), traffic.creating.clone()));
             traffic.actors.spawn(silent(options.urls.clone(), traffic.creating.clone()));
-            traffic.actors.spawn(stuck(options.urls.clone(), traffic.creating.clone(), traffic.working.clone()));
+            traffic.workers.spawn(stuck(options.urls.clone(), traffic.creating.clone(), traffic.working.clone()));
         }
         Ok(traffic)
     }
@@ -205,7 +205,6 @@ impl Traffic {
     pub async fn settle(mut self, within: Duration) -> Result<HashMap<Uuid, Fate>> {
         self.creating.cancel();
         for set in [&mut self.creators, &mut self.actors] {
-            // The worker that never reports ends with the others; see `stuck`.
             while let Some(ended) = set.join_next().await {
                 ended??;
             }
@@ -420,8 +419,9 @@ async fn silent(urls: Vec<String>, stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// Holds whatever it gets and never reports, over any number of lost pods; when everything ends, it reports at last.
-async fn stuck(urls: Vec<String>, relent: CancellationToken, _stop: CancellationToken) -> Result<()> {
+/// Holds whatever it gets and never reports, over any number of lost pods; once nothing more is handed in, it reports
+/// at last, and goes on with what comes back, until the other workers end.
+async fn stuck(urls: Vec<String>, relent: CancellationToken, stop: CancellationToken) -> Result<()> {
     let session = Uuid::new_v4();
     let mut held: Vec<(String, u32)> = Vec::new();
     for url in urls.iter().cycle() {
@@ -441,7 +441,10 @@ async fn stuck(urls: Vec<String>, relent: CancellationToken, _stop: Cancellation
                     held.retain(|(id, run)| (id, *run) != (&stop.task_id, stop.run));
                 }
                 ensure!(!worker.drained, "to another pod");
-                if relent.is_cancelled() {
+                if stop.is_cancelled() {
+                    return worker.goodbye().await;
+                }
+                if relent.is_cancelled() && !held.is_empty() {
                     let done = v1::result::Outcome::Completed(v1::Completed::default());
                     let results = held.iter().map(|(id, run)| result(id, *run, done.clone())).collect();
                     worker.report_all(results).await?;
@@ -450,14 +453,12 @@ async fn stuck(urls: Vec<String>, relent: CancellationToken, _stop: Cancellation
                     for (id, run, _) in &worker.acks {
                         held.retain(|(known, number)| (known, number) != (id, run));
                     }
-                    if held.is_empty() && worker.next_run(Duration::from_secs(1)).await?.is_none() {
-                        return worker.goodbye().await;
-                    }
                 }
             }
         };
         match serve.await {
             Ok(()) => break,
+            Err(_) if stop.is_cancelled() => break,
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
