@@ -7,7 +7,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use k8s_openapi::{ByteString, api::core::v1::Secret, kube_aggregator::pkg::apis::apiregistration::v1::APIService};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::Secret,
+    kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec},
+};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
@@ -86,7 +90,7 @@ impl Kept {
 
 /// The certificate in a Secret; made, renewed and made known as needed.
 pub async fn own(client: &Client, secret: &str, service: &str) -> Result<Identity> {
-    check_owner(client, service).await?;
+    let known = own_api_service(client, service).await?.ca_bundle;
     let namespace = client.default_namespace();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut found =
@@ -108,13 +112,16 @@ pub async fn own(client: &Client, secret: &str, service: &str) -> Result<Identit
             new
         }
     };
-    make_known(client, &kept.bundle()).await?;
+    let bundle = ByteString(kept.bundle().into_bytes());
+    if known.as_ref() != Some(&bundle) {
+        make_known(client, &bundle).await?;
+    }
     Ok(kept.identity)
 }
 
 /// The certificate in a folder, which another renews and makes known.
 pub async fn in_folder(client: &Client, folder: &Path, service: &str) -> Result<Identity> {
-    check_owner(client, service).await?;
+    own_api_service(client, service).await?;
     let read = async |name: &str| {
         let path = folder.join(name);
         tokio::fs::read_to_string(&path).await.with_context(|| format!("{} cannot be read", path.display()))
@@ -123,12 +130,12 @@ pub async fn in_folder(client: &Client, folder: &Path, service: &str) -> Result<
 }
 
 /// A cluster has one server of this API: where it is another product's, nothing is touched.
-async fn check_owner(client: &Client, service: &str) -> Result<()> {
+async fn own_api_service(client: &Client, service: &str) -> Result<APIServiceSpec> {
     let services: Api<APIService> = Api::all(client.clone());
     let name = api::api_service();
     let found = services.get_opt(&name).await.with_context(|| format!("the APIService {name} cannot be read"))?;
     let spec = found.and_then(|found| found.spec).ok_or_else(|| anyhow!("there is no APIService {name}"))?;
-    let owner = spec.service.unwrap_or_default();
+    let owner = spec.service.clone().unwrap_or_default();
     let (namespace, name) = (owner.namespace.unwrap_or_default(), owner.name.unwrap_or_default());
     if (namespace.as_str(), name.as_str()) != (client.default_namespace(), service) {
         bail!(
@@ -138,17 +145,12 @@ async fn check_owner(client: &Client, service: &str) -> Result<()> {
             client.default_namespace(),
         );
     }
-    Ok(())
+    Ok(spec)
 }
 
-async fn make_known(client: &Client, bundle: &str) -> Result<()> {
+async fn make_known(client: &Client, bundle: &ByteString) -> Result<()> {
     let services: Api<APIService> = Api::all(client.clone());
     let name = api::api_service();
-    let found = services.get(&name).await.with_context(|| format!("the APIService {name} cannot be read"))?;
-    let bundle = ByteString(bundle.as_bytes().to_vec());
-    if found.spec.is_some_and(|spec| spec.ca_bundle.as_ref() == Some(&bundle)) {
-        return Ok(());
-    }
     let patch = Patch::Merge(json!({ "spec": { "caBundle": bundle } }));
     services
         .patch(&name, &PatchParams::default(), &patch)

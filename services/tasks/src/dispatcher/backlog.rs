@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use prost::Message;
-use taskyard_core::task::Namespace;
 use taskyard_proto::internal::{Backlog, LaneBacklog};
 use tokio::time::Instant;
 
@@ -38,9 +37,8 @@ pub async fn run(term: Arc<Term>) -> End {
 
 /// What may start: nothing of a paused queue; where there is a limit, the room is shared out by what waits.
 fn within_limits(lanes: Vec<Lane>) -> Vec<LaneBacklog> {
-    let queue = |lane: &Lane| -> (Namespace, String) { (lane.namespace, lane.queue.clone()) };
     let mut told = Vec::with_capacity(lanes.len());
-    for lanes in lanes.chunk_by(|one, next| queue(one) == queue(next)) {
+    for lanes in lanes.chunk_by(|one, next| (one.namespace, &one.queue) == (next.namespace, &next.queue)) {
         let running: u64 = lanes.iter().map(|lane| lane.running).sum();
         let mut ready: u64 = lanes.iter().map(|lane| lane.ready).sum();
         let mut room = match lanes.first() {

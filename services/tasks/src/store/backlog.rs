@@ -5,6 +5,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 use taskyard_core::task::Namespace;
 
+use super::ready;
+
 /// Ready tasks of one queue and kind are counted up to this.
 const COUNT_MAX: i64 = 10_000;
 
@@ -23,23 +25,16 @@ pub struct Lane {
 
 /// All of them, those of a queue together.
 pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
+    let (mut namespaces, mut queues, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    for (namespace, queue, kind) in ready::lane_list(pool).await? {
+        namespaces.push(namespace);
+        queues.push(queue);
+        kinds.push(kind);
+    }
     let rows = sqlx::query!(
         r#"
-        with recursive lane as (
-            (
-                select namespace, queue, kind from tasks.active where state = 3
-                order by namespace, queue, kind limit 1
-            )
-            union all
-            select next.namespace, next.queue, next.kind
-            from lane
-            cross join lateral (
-                select a.namespace, a.queue, a.kind
-                from tasks.active a
-                where a.state = 3 and (a.namespace, a.queue, a.kind) > (lane.namespace, lane.queue, lane.kind)
-                order by a.namespace, a.queue, a.kind
-                limit 1
-            ) next
+        with lane as materialized (
+            select * from unnest($2::integer[], $3::text[], $4::text[]) as lane (namespace, queue, kind)
         ),
         counted as (
             select lane.*, part.ready, 0 as running, part.oldest
@@ -78,6 +73,9 @@ pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
         order by s.namespace, s.queue, s.kind
         "#,
         COUNT_MAX,
+        &namespaces,
+        &queues,
+        &kinds,
     )
     .fetch_all(pool)
     .await?;
