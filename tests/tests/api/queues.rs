@@ -8,7 +8,7 @@ use taskyard_proto::v1::{
     GetBacklogRequest, ListQueuesRequest, NewTask, PauseQueueRequest, Queue, SetQueueLimitsRequest, TaskState,
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{RawWorker, SOON, Setup, WorkerOptions, manual, new_task, noop, read, seconds};
+use taskyard_tests::{RawWorker, SOON, Setup, Stack, WorkerOptions, manual, new_task, noop, read, seconds};
 
 use crate::expect::{NEVER, next_run, no_run, refused, wrong_fields};
 
@@ -236,7 +236,10 @@ async fn a_limit_is_never_exceeded_and_reached_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn the_backlog_is_what_could_use_workers_now() -> Result<()> {
-    let setup = Setup::open().await?;
+    let mut stack = Stack::shared().await?;
+    // Its worker gives no sign of life while the backlog is waited for.
+    stack.flags.extend(["--session-timeout-s".to_owned(), "300".to_owned()]);
+    let setup = Setup::on(stack).await?;
     let serving = WorkerOptions { queues: vec!["a".into(), "limited".into()], slots: 3, ..WorkerOptions::default() };
     let of = |queue: &str, kind: &str, count: usize| -> Vec<NewTask> {
         (0..count).map(|_| NewTask { queue: queue.into(), ..new_task(kind) }).collect()

@@ -10,6 +10,8 @@ use super::{End, Term, pause_after};
 use crate::store::backlog::{Lane, backlog_list};
 
 const INTERVAL: Duration = Duration::from_secs(5);
+/// An autoscaler that hears nothing for longer does nothing.
+const INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// Counts and tells until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
@@ -29,7 +31,7 @@ pub async fn run(term: Arc<Term>) -> End {
             Err(error) => tracing::warn!(%error, "the backlog could not be counted"),
         }
         tokio::select! {
-            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL)) => {}
+            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL).min(INTERVAL_MAX)) => {}
             () = term.stop.cancelled() => return End::Stopped,
         }
     }
