@@ -313,7 +313,8 @@ async fn a_changed_priority_changes_the_order_and_a_changed_time_the_start() -> 
 
     // Earlier: at once. Later: not before.
     let now = setup.update(&later, "due_time", TaskUpdate::default(), 0).await?;
-    assert_eq!(now.state(), TaskState::Ready);
+    // The worker may have it already.
+    assert!(matches!(now.state(), TaskState::Ready | TaskState::Running), "{now:?}");
     let run = next_run(&mut worker).await?;
     assert_eq!(run.task_id, later);
     let moved = setup.create(noop()).await?.id;

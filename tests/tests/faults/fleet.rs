@@ -165,7 +165,7 @@ impl Fleet {
     /// Waits until a process has reached the point.
     pub async fn is_taken(&self, within: Duration) -> Result<()> {
         let taken = eventually(within, "a process reaches the point", async || (!self.order.exists()).then_some(()));
-        taken.await.context("is taskyard built with --features taskyard-tasks/fault-points?")
+        taken.await.context("the machine is slow, or taskyard is built without --features taskyard-tasks/fault-points")
     }
 
     /// Waits until the point was reached and the process stands still or is dead; returns which one, and when.

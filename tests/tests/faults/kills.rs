@@ -135,7 +135,8 @@ pub async fn provoke(fleet: &mut Fleet, traffic: &Traffic, point: FaultPoint) ->
             let id = traffic.create(fleet.another(&[])?, manual(), Fate::completed(0)).await?;
             let sql = "update tasks.active set deadline_at = now() where id = $1";
             sqlx::query(sql).bind(id).execute(&fleet.stack.pool).await?;
-            fleet.is_taken(SOON).await?;
+            // The leader looks every ten seconds, and less often where a look takes long.
+            fleet.is_taken(Duration::from_secs(60)).await?;
             // Whoever repaired it is about to die, or stands still.
             let client = fleet.client()?.with_timeout(Duration::from_secs(60));
             tokio::spawn(async move { client.complete_task(id, "1").await });

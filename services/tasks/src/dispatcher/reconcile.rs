@@ -17,6 +17,8 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The longest pause, when a look takes long.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Rows of one look at what was restored.
 const ADOPT_ROWS: i64 = 5_000;
 
@@ -47,7 +49,7 @@ pub async fn run(term: Arc<Term>) -> End {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL)) => {}
+            () = tokio::time::sleep(pause_after(begun.elapsed(), INTERVAL).min(INTERVAL_MAX)) => {}
             () = term.stop.cancelled() => return End::Stopped,
         }
     }
