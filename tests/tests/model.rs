@@ -11,7 +11,7 @@ use taskyard_proto::v1::{
     Assignment, Event, Failed, NewTask, RetryPolicy, Returned, TaskUpdate, Verdict, result::Outcome,
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{Answer, RawWorker, SOON, Setup, WorkerOptions, millis, new_task, seconds};
+use taskyard_tests::{Answer, RawWorker, SOON, Setup, Stack, WorkerOptions, millis, new_task, seconds};
 use uuid::Uuid;
 
 /// Lives that are led at once, each with a worker and a queue of its own.
@@ -288,7 +288,10 @@ async fn lead_a_life(setup: &Setup, seed: u64) -> Result<usize> {
 
 #[tokio::test]
 async fn random_commands_lead_the_service_where_they_lead_the_model() -> Result<()> {
-    let setup = Setup::open().await?;
+    let mut stack = Stack::shared().await?;
+    // Its workers read their streams only when the model wants something of them.
+    stack.flags = vec!["--session-timeout-s".into(), "300".into()];
+    let setup = Setup::on(stack).await?;
     let lives = futures::future::join_all((0..LIVES).map(|seed| lead_a_life(&setup, seed))).await;
     let mut changes = 0;
     for life in lives {

@@ -168,7 +168,9 @@ async fn a_dead_task_is_retried_with_all_its_attempts_and_its_run_goes_on() -> R
     let dead = setup.until(&task.id, TaskState::Dead).await?;
     assert_eq!((dead.run, dead.attempt, dead.error.as_str()), (2, 2, "broken"));
     let retried = setup.retry(&task.id).await?;
-    assert_eq!((retried.run, retried.attempt, retried.error.as_str()), (2, 0, ""));
+    // The worker may have it already.
+    assert_eq!((retried.attempt, retried.error.as_str()), (0, ""));
+    assert!(retried.run <= 3, "{retried:?}");
     let run = next_run(&mut worker).await?;
     assert_eq!((run.run, run.attempt, run.attempts_max), (3, 0, 2));
     worker.fail(&run, "again").await?;
