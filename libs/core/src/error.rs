@@ -15,10 +15,18 @@ pub enum ErrorCode {
     TaskNotFound,
     /// There is no such queue in this namespace.
     QueueNotFound,
+    /// There is no such namespace, or the caller is not a member.
+    NamespaceNotFound,
+    /// There is no such user, member, sign-in or invitation.
+    UserNotFound,
+    /// There is no such key in this namespace.
+    KeyNotFound,
     /// The path or method does not exist.
     RouteNotFound,
     /// The id is taken by a task with other content.
     IdTaken,
+    /// The name or address is taken.
+    NameTaken,
     /// The idempotency key was used with other content.
     IdempotencyKeyReused,
     /// The task has another version than the one that the change was made for.
@@ -43,13 +51,17 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, for documents and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidInput,
         Self::TooLarge,
         Self::TaskNotFound,
         Self::QueueNotFound,
+        Self::NamespaceNotFound,
+        Self::UserNotFound,
+        Self::KeyNotFound,
         Self::RouteNotFound,
         Self::IdTaken,
+        Self::NameTaken,
         Self::IdempotencyKeyReused,
         Self::VersionMismatch,
         Self::WrongState,
@@ -70,8 +82,12 @@ impl ErrorCode {
             Self::TooLarge => "TOO_LARGE",
             Self::TaskNotFound => "TASK_NOT_FOUND",
             Self::QueueNotFound => "QUEUE_NOT_FOUND",
+            Self::NamespaceNotFound => "NAMESPACE_NOT_FOUND",
+            Self::UserNotFound => "USER_NOT_FOUND",
+            Self::KeyNotFound => "KEY_NOT_FOUND",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::IdTaken => "ID_TAKEN",
+            Self::NameTaken => "NAME_TAKEN",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::VersionMismatch => "VERSION_MISMATCH",
             Self::WrongState => "WRONG_STATE",

@@ -5,6 +5,7 @@
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod identity;
 pub mod life;
 pub mod limits;
 pub mod retry;
@@ -13,6 +14,7 @@ pub mod task;
 
 pub use error::{Error, ErrorCode, Result};
 pub use event::{EventType, Position};
+pub use identity::Identity;
 pub use life::{Command, Life};
 pub use retry::RetryPolicy;
 pub use state::TaskState;

@@ -89,6 +89,26 @@ pub const RETURNS_UNCOUNTED_MAX: i16 = 20;
 pub const WATCHES_MAX: usize = 1_000;
 /// Events that a watch replays; with more between its position and now it is told to reload.
 pub const WATCH_REPLAY_EVENTS_MAX: usize = 1_000;
+/// Characters of a password, at least.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Characters of a password, at most.
+pub const PASSWORD_CHARS_MAX: usize = 256;
+/// Bytes of an e-mail address.
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes of a user's or key's name.
+pub const PERSON_NAME_BYTES_MAX: usize = 100;
+/// Characters of a namespace's name, at least.
+pub const NAMESPACE_NAME_BYTES_MIN: usize = 3;
+/// Characters of a namespace's name, at most.
+pub const NAMESPACE_NAME_BYTES_MAX: usize = 40;
+/// Shared namespaces that one user owns.
+pub const NAMESPACES_MAX: u32 = 100;
+/// Keys of one namespace that are not revoked.
+pub const KEYS_MAX: u32 = 1_000;
+/// Invitations of one namespace that nobody has accepted yet.
+pub const INVITATIONS_MAX: u32 = 500;
+/// How long an invitation can be accepted.
+pub const INVITATION_LIFE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Cuts a text at a character's border, at most `bytes_max` long.
 #[must_use]
@@ -129,6 +149,26 @@ pub fn check_name(field: &str, name: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Checks the name of a namespace.
+///
+/// # Errors
+/// If it has not 3 to 40 lower-case letters, digits and `-`, a letter first and no `-` at the end.
+pub fn check_namespace_name(field: &str, name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = (NAMESPACE_NAME_BYTES_MIN..=NAMESPACE_NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-');
+    if is_name {
+        return Ok(());
+    }
+    let message = format!(
+        "must have {NAMESPACE_NAME_BYTES_MIN} to {NAMESPACE_NAME_BYTES_MAX} lower-case letters, digits and `-`, begin \
+         with a letter and not end with `-`"
+    );
+    Err(Error::invalid(field, message))
 }
 
 /// Checks a text field.

@@ -10,6 +10,9 @@ use crate::{RetryPolicy, TaskState};
 /// A namespace's number inside the database.
 pub type Namespace = i32;
 
+/// The kinds that our own worker runs.
+pub const BUILT_IN_KINDS: [&str; 3] = ["http", "noop", "sleep"];
+
 /// When a new task may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {

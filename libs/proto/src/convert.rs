@@ -14,6 +14,6 @@ mod violations;
 pub use event::{event_from_record, event_type_to_proto, position_from_bus, position_to_bus, read_position};
 pub use filter::{filter, order};
 pub use new_task::{fingerprint, new_task};
-pub use task::{item_error, optional_state_to_proto, read_task_id, state, state_to_proto, task_to_proto};
+pub use task::{item_error, optional_state_to_proto, read_task_id, read_uuid, state, state_to_proto, task_to_proto};
 pub use time::{duration, duration_to_proto, timestamp, timestamp_to_proto};
 pub use update::{Update, update};

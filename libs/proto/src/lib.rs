@@ -2,6 +2,7 @@
 //!
 //! Never in here: a framework, a server, a database.
 
+pub mod access;
 pub mod convert;
 pub mod status;
 

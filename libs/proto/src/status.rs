@@ -23,9 +23,13 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
     match code {
         ErrorCode::InvalidInput => Code::InvalidArgument,
         ErrorCode::TooLarge => Code::OutOfRange,
-        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound => Code::NotFound,
+        ErrorCode::TaskNotFound
+        | ErrorCode::QueueNotFound
+        | ErrorCode::NamespaceNotFound
+        | ErrorCode::UserNotFound
+        | ErrorCode::KeyNotFound => Code::NotFound,
         ErrorCode::RouteNotFound | ErrorCode::Unsupported => Code::Unimplemented,
-        ErrorCode::IdTaken | ErrorCode::IdempotencyKeyReused => Code::AlreadyExists,
+        ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused => Code::AlreadyExists,
         ErrorCode::VersionMismatch => Code::Aborted,
         ErrorCode::WrongState => Code::FailedPrecondition,
         ErrorCode::Unauthenticated => Code::Unauthenticated,

@@ -1,12 +1,16 @@
-//! Redis (or Valkey): the lock that decides who may try to lead.
+//! Redis (or Valkey): the lock that decides who may try to lead, and the channel on which all processes are told what
+//! has changed of what they hold in memory.
 //!
 //! Nothing is kept only here, and nothing waits for it: every call fails within a second.
 
 use std::time::Duration;
 
 use fred::prelude::{
-    Builder, Client, ClientLike, Config, Expiration, KeysInterface, LuaInterface, ReconnectPolicy, SetOptions,
+    Builder, Client, ClientLike, Config, EventInterface, Expiration, KeysInterface, LuaInterface, PubsubInterface,
+    ReconnectPolicy, SetOptions,
 };
+
+use tokio::{sync::broadcast::error::RecvError, task::AbortHandle};
 
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_millis(800);
@@ -22,6 +26,7 @@ const RELEASE: &str =
 #[derive(Clone, Debug)]
 pub struct Redis {
     client: Client,
+    builder: Builder,
     prefix: String,
 }
 
@@ -44,7 +49,44 @@ impl Redis {
         builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
         let client = builder.build()?;
         drop(client.connect());
-        Ok(Self { client, prefix: prefix.to_owned() })
+        Ok(Self { client, builder, prefix: prefix.to_owned() })
+    }
+
+    /// Tells all processes of a change.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn tell_changed(&self, message: &str) -> Result<(), fred::error::Error> {
+        self.client.publish(self.changed(), message).await
+    }
+
+    /// Hears of changes, on a connection of its own that is made again when it breaks. What is told meanwhile is not
+    /// heard: whoever must know all of it has another way to find out.
+    ///
+    /// # Errors
+    /// If the first connection cannot be made.
+    pub async fn hear_changed(&self, mut hear: impl FnMut(&str)) -> Result<(), fred::error::Error> {
+        let client = self.builder.build_subscriber_client()?;
+        let mut messages = client.message_rx();
+        let connection = client.init().await?;
+        let resubscribing = client.manage_subscriptions();
+        client.subscribe(self.changed()).await?;
+        let _ends = Ends([connection.abort_handle(), resubscribing.abort_handle()]);
+        loop {
+            match messages.recv().await {
+                Ok(message) => {
+                    if let Some(text) = message.value.as_str() {
+                        hear(&text);
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    fn changed(&self) -> String {
+        format!("{}:changed", self.prefix)
     }
 
     /// A lock of this name.
@@ -62,6 +104,17 @@ impl Redis {
     pub async fn close(&self) {
         // What it would say is of no use at the end.
         let _ = self.client.quit().await;
+    }
+}
+
+/// Ends what serves a connection when nobody hears any more.
+struct Ends([AbortHandle; 2]);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        for handle in &self.0 {
+            handle.abort();
+        }
     }
 }
 

@@ -6,9 +6,12 @@
 mod problems;
 mod secret;
 mod servers;
+mod token;
 
 pub use problems::{Problems, WrongConfig};
 pub use secret::{Secret, read_secret};
 pub use servers::{NatsArgs, Postgres, PostgresArgs, RedisArgs};
 
-pub use crate::{ops::OpsArgs, telemetry::LogArgs, token::TokenArgs};
+pub use token::TokenArgs;
+
+pub use crate::{ops::OpsArgs, telemetry::LogArgs};

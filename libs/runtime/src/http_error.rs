@@ -14,8 +14,15 @@ pub const fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidInput => StatusCode::BAD_REQUEST,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound | ErrorCode::RouteNotFound => StatusCode::NOT_FOUND,
-        ErrorCode::IdTaken | ErrorCode::IdempotencyKeyReused | ErrorCode::WrongState => StatusCode::CONFLICT,
+        ErrorCode::TaskNotFound
+        | ErrorCode::QueueNotFound
+        | ErrorCode::NamespaceNotFound
+        | ErrorCode::UserNotFound
+        | ErrorCode::KeyNotFound
+        | ErrorCode::RouteNotFound => StatusCode::NOT_FOUND,
+        ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused | ErrorCode::WrongState => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::VersionMismatch => StatusCode::PRECONDITION_FAILED,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
@@ -35,8 +42,12 @@ pub const fn title(code: ErrorCode) -> &'static str {
         ErrorCode::TooLarge => "The request is too large",
         ErrorCode::TaskNotFound => "There is no such task",
         ErrorCode::QueueNotFound => "There is no such queue",
+        ErrorCode::NamespaceNotFound => "There is no such namespace",
+        ErrorCode::UserNotFound => "There is no such user",
+        ErrorCode::KeyNotFound => "There is no such key",
         ErrorCode::RouteNotFound => "There is no such route",
         ErrorCode::IdTaken => "The id is taken",
+        ErrorCode::NameTaken => "The name is taken",
         ErrorCode::IdempotencyKeyReused => "The idempotency key was used for another request",
         ErrorCode::VersionMismatch => "The task has changed meanwhile",
         ErrorCode::WrongState => "The task's state does not allow this",

@@ -18,10 +18,6 @@ use tower::Service;
 
 use crate::{app::App, edge::is_grpc};
 
-/// Calls that stay open: they are spread evenly, and not sent to a pod that is about to stop.
-const STREAMS: [&str; 3] =
-    ["/taskyard.v1.WorkService/Work", "/taskyard.v1.TaskService/WatchTasks", "/taskyard.v1.TaskService/RetryTasks"];
-
 /// Takes gRPC calls out of the way of REST.
 pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
@@ -42,7 +38,8 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     }
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
     let pod = match head.uri.path() {
-        path if STREAMS.contains(&path) => app.pods().pick_for_stream(&[], deadline).await,
+        // Streams are spread evenly, and not sent to a pod that is about to stop.
+        path if stays_open(path) => app.pods().pick_for_stream(&[], deadline).await,
         _ => app.pods().pick(deadline).await,
     };
     let mut pod = pod.map_err(to_status)?;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{api, selector::Selector};
 
 /// What a selector can name.
-pub const LABELS: [&str; 2] = ["queue", "kind"];
+pub const LABELS: [&str; 3] = ["namespace", "queue", "kind"];
 
 /// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,11 @@ impl Metric {
     /// for all of them where a sum would make no sense. A queue of which the leader tells nothing has nothing to do.
     pub fn values(self, backlogs: &[Backlog], selector: &Selector) -> Value {
         let chosen = backlogs.iter().filter_map(|backlog| {
-            let labels = BTreeMap::from([("queue", backlog.queue.as_str()), ("kind", backlog.kind.as_str())]);
+            let labels = BTreeMap::from([
+                ("namespace", backlog.namespace.as_str()),
+                ("queue", backlog.queue.as_str()),
+                ("kind", backlog.kind.as_str()),
+            ]);
             selector.matches(&labels).then_some((labels, backlog))
         });
         let mut values: Vec<(BTreeMap<&str, &str>, u64)> = match self {

@@ -3,13 +3,15 @@
 pub mod commands;
 pub mod creates;
 pub mod finishes;
+pub mod keys;
 pub mod lists;
+pub mod namespaces;
+pub mod users;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use taskyard_bus::Bus;
-use taskyard_core::task::Namespace;
 use taskyard_postgres::GroupCommit;
 use taskyard_proto::internal::{StopRun, StopRuns};
 use taskyard_proto::v1::StopReason;
@@ -23,6 +25,7 @@ use crate::{
     backlog::HeardBacklog,
     config::Settings,
     fault::{self, FaultPoint},
+    identity::{Changes, Passwords, Verifier},
     metrics::TaskMetrics,
     progress::ProgressBoard,
     sessions::{Sessions, demand::DemandTeller},
@@ -31,10 +34,6 @@ use crate::{
     watch::Watches,
 };
 
-/// The namespace of everything until there are accounts.
-pub const DEFAULT_NAMESPACE: Namespace = 1;
-/// Its name.
-pub const DEFAULT_NAMESPACE_NAME: &str = "default";
 
 /// What the parts of this process share.
 #[derive(Debug)]
@@ -53,6 +52,9 @@ pub struct App {
     pub progress: Arc<ProgressBoard>,
     pub watches: Arc<Watches>,
     pub backlog: HeardBacklog,
+    pub passwords: Passwords,
+    pub verifier: Verifier,
+    pub changes: Changes,
     pub metrics: TaskMetrics,
 }
 
@@ -70,11 +72,6 @@ impl App {
     pub fn timings(&self) -> Timings {
         let session_timeout = self.settings.session_timeout();
         Timings { session_timeout, ping_interval: session_timeout / 10, silence_timeout: session_timeout / 3 }
-    }
-
-    /// A namespace's name, for people.
-    pub fn namespace_name(&self, namespace: Namespace) -> String {
-        if namespace == DEFAULT_NAMESPACE { DEFAULT_NAMESPACE_NAME.to_owned() } else { namespace.to_string() }
     }
 
     /// Tells the leader of runs that went back.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use taskyard_core::{Error, ErrorCode, Result, task::Namespace};
+use taskyard_core::{Error, ErrorCode, Result, identity::EVERY_NAMESPACE, task::Namespace};
 use taskyard_proto::internal::{Backlog, LaneBacklog};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ impl HeardBacklog {
         }
     }
 
-    /// What one namespace's queues could use of workers.
+    /// What the queues of a namespace, or of every one, could use of workers.
     ///
     /// # Errors
     /// `UNAVAILABLE` if nothing was told lately.
@@ -53,7 +53,7 @@ impl HeardBacklog {
             let message = format!("no leader has told the backlog within {} s", AGE_MAX.as_secs());
             return Err(Error::new(ErrorCode::Unavailable, message));
         };
-        Ok(backlog.lanes.iter().filter(|lane| lane.namespace == namespace).cloned().collect())
+        Ok(backlog.lanes.iter().filter(|lane| namespace == EVERY_NAMESPACE || lane.namespace == namespace).cloned().collect())
     }
 }
 
@@ -73,6 +73,7 @@ mod tests {
         heard.hear(told(1, "a"), now);
         assert_eq!(heard.read(1, now + AGE_MAX).unwrap()[0].queue, "a");
         assert!(heard.read(2, now).unwrap().is_empty(), "another namespace's");
+        assert_eq!(heard.read(EVERY_NAMESPACE, now).unwrap().len(), 1);
         assert!(heard.read(1, now + AGE_MAX + Duration::from_millis(1)).is_err());
     }
 

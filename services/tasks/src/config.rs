@@ -1,12 +1,14 @@
 //! What the tasks service can be told.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use taskyard_core::identity::Service;
 use taskyard_runtime::{
-    config::{NatsArgs, Postgres, PostgresArgs, Problems, RedisArgs, Secret, TokenArgs, WrongConfig},
-    token::{SharedToken, guard_listen},
+    config::{NatsArgs, Postgres, PostgresArgs, Problems, RedisArgs, Secret, WrongConfig, read_secret},
 };
+
+use crate::identity::Kind;
 
 /// Flags and environment variables of the tasks service.
 #[derive(Args, Clone, Debug)]
@@ -20,12 +22,72 @@ pub struct Config {
     /// The server of streams and wakes.
     #[command(flatten)]
     pub nats: NatsArgs,
-    /// What callers must show.
+    /// The keys of our own services.
     #[command(flatten)]
-    pub token: TokenArgs,
+    pub services: ServiceKeys,
     /// The rest.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// The keys by which our own services are known. Each is `tys_` and at least 32 random characters.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServiceKeys {
+    /// The key of workers for the built-in kinds of every namespace; several with commas between, while it is changed
+    #[arg(long, env = "TASKYARD_WORKER_KEY", hide_env_values = true, value_name = "KEY")]
+    pub worker_key: Option<Secret>,
+    /// A file that holds it
+    #[arg(long, env = "TASKYARD_WORKER_KEY_FILE", value_name = "FILE")]
+    pub worker_key_file: Option<PathBuf>,
+    /// The key of the operator; several with commas between, while it is changed
+    #[arg(long, env = "TASKYARD_OPERATOR_KEY", hide_env_values = true, value_name = "KEY")]
+    pub operator_key: Option<Secret>,
+    /// A file that holds it
+    #[arg(long, env = "TASKYARD_OPERATOR_KEY_FILE", value_name = "FILE")]
+    pub operator_key_file: Option<PathBuf>,
+}
+
+/// The shortest key of a service: its first letters, and 32 more.
+const SERVICE_KEY_BYTES_MIN: usize = 36;
+
+impl ServiceKeys {
+    fn check(&self, problems: &mut Problems) -> Vec<(Service, Secret)> {
+        let mut keys = Vec::new();
+        for (service, name, value, file) in [
+            (Service::Worker, "TASKYARD_WORKER_KEY", &self.worker_key, &self.worker_key_file),
+            (Service::Operator, "TASKYARD_OPERATOR_KEY", &self.operator_key, &self.operator_key_file),
+        ] {
+            let Some(given) = read_secret(name, value.as_ref(), file.as_ref(), problems) else { continue };
+            for key in given.expose().split(',').map(str::trim) {
+                if key.starts_with(Kind::Service.prefix()) && key.len() >= SERVICE_KEY_BYTES_MIN {
+                    keys.push((service, key.into()));
+                } else {
+                    problems.add(format!(
+                        "{name} must be `tys_` and at least 32 random characters, such as `echo tys_$(openssl rand \
+                         -hex 32)` makes"
+                    ));
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// Who can make themselves a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Nobody: administrators make users.
+    Closed,
+}
+
+impl Registration {
+    /// Whether everybody can.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open)
+    }
 }
 
 /// Flags and environment variables of the tasks service alone.
@@ -43,6 +105,14 @@ pub struct Settings {
     /// What all names in NATS and Redis begin with; one for each installation that shares them
     #[arg(long, env = "TASKYARD_PREFIX", default_value = "taskyard", value_name = "NAME")]
     pub prefix: String,
+
+    /// Who can register: everybody, or nobody
+    #[arg(long, env = "TASKYARD_REGISTRATION", default_value = "open", value_name = "WHO")]
+    pub registration: Registration,
+
+    /// What access tokens name as their issuer; one for each installation
+    #[arg(long, env = "TASKYARD_ISSUER", default_value = "taskyard", value_name = "NAME")]
+    pub issuer: String,
 
     /// How long a worker may give no sign of life before its runs go to others, in seconds (5 to 300)
     #[arg(long, env = "TASKYARD_SESSION_TIMEOUT_S", default_value_t = 10, value_name = "SECONDS")]
@@ -83,8 +153,8 @@ pub struct Checked {
     pub redis_url: Secret,
     /// The server of streams and wakes.
     pub nats_url: Secret,
-    /// What callers must show.
-    pub token: SharedToken,
+    /// The keys of our own services.
+    pub services: Vec<(Service, Secret)>,
     /// The rest.
     pub settings: Settings,
 }
@@ -99,13 +169,13 @@ impl Config {
         let postgres = self.postgres.require(&mut problems);
         let redis_url = self.redis.require(&mut problems);
         let nats_url = self.nats.require(&mut problems);
-        let token = self.token.check(&mut problems);
-        self.settings.check(&token, &mut problems);
+        let services = self.services.check(&mut problems);
+        self.settings.check(&mut problems);
         let checked = postgres.zip(redis_url).zip(nats_url).map(|((postgres, redis_url), nats_url)| Checked {
             postgres,
             redis_url,
             nats_url,
-            token,
+            services,
             settings: self.settings,
         });
         problems.finish(checked)
@@ -113,8 +183,7 @@ impl Config {
 }
 
 impl Settings {
-    fn check(&self, token: &SharedToken, problems: &mut Problems) {
-        problems.take(guard_listen(self.listen, token));
+    fn check(&self, problems: &mut Problems) {
         let is_name = |text: &str| {
             !text.is_empty()
                 && text.len() <= 32
@@ -122,6 +191,9 @@ impl Settings {
         };
         if !is_name(&self.prefix) {
             problems.add("TASKYARD_PREFIX must have 1 to 32 lower-case letters, digits or `_`");
+        }
+        if self.issuer.is_empty() {
+            problems.add("TASKYARD_ISSUER is empty; it must name this installation, such as its URL");
         }
         if !(5..=300).contains(&self.session_timeout_s) {
             problems.add("TASKYARD_SESSION_TIMEOUT_S must be 5 to 300");

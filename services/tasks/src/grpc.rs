@@ -1,22 +1,28 @@
 //! The gRPC services: extract, call one use case, map the answer.
 
+mod keys;
+mod namespaces;
 mod queues;
 mod tasks;
+mod users;
 mod work;
 
 use std::sync::Arc;
 
-use taskyard_core::task::Namespace;
 use taskyard_proto::v1::{
+    key_service_server::KeyServiceServer, namespace_service_server::NamespaceServiceServer,
     queue_service_server::QueueServiceServer, task_service_server::TaskServiceServer,
-    work_service_server::WorkServiceServer,
+    user_service_server::UserServiceServer, work_service_server::WorkServiceServer,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, DEFAULT_NAMESPACE};
+use crate::app::App;
 
 /// Bytes of one message, with room for what surrounds a batch.
 pub const MESSAGE_BYTES_MAX: usize = taskyard_core::limits::REQUEST_BYTES_MAX + 1_048_576;
+
+/// Queues, keys, namespaces or members on a page if nothing is said.
+const PAGE_SIZE_DEFAULT: u32 = 100;
 
 /// What every service here has.
 #[derive(Clone, Debug)]
@@ -30,17 +36,24 @@ impl Api {
         Self { app, stop }
     }
 
-    /// The namespace of the caller: until there are accounts, all belongs to one.
-    const fn namespace(&self) -> Namespace {
-        DEFAULT_NAMESPACE
-    }
-
     pub fn tasks(&self) -> TaskServiceServer<Self> {
         TaskServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub fn queues(&self) -> QueueServiceServer<Self> {
         QueueServiceServer::new(self.clone())
+    }
+
+    pub fn users(&self) -> UserServiceServer<Self> {
+        UserServiceServer::new(self.clone())
+    }
+
+    pub fn namespaces(&self) -> NamespaceServiceServer<Self> {
+        NamespaceServiceServer::new(self.clone())
+    }
+
+    pub fn keys(&self) -> KeyServiceServer<Self> {
+        KeyServiceServer::new(self.clone())
     }
 
     pub fn work(&self) -> WorkServiceServer<Self> {

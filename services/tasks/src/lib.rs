@@ -9,10 +9,12 @@ mod config;
 mod dispatcher;
 pub mod fault;
 mod grpc;
+mod identity;
 mod metrics;
 mod progress;
 mod rebuild;
 mod sessions;
+pub mod setup;
 mod store;
 mod wakes;
 mod watch;
@@ -27,9 +29,9 @@ use taskyard_redis::Redis;
 use taskyard_runtime::{
     grpc::{CatchPanicLayer, ObserveLayer},
     health::Health,
+    identity::{AuthLayer, Identities},
     metrics::Metrics,
     supervise::Supervisor,
-    token::GuardLayer,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +43,7 @@ use self::{
         finishes::Finishes,
     },
     backlog::HeardBacklog,
+    identity::{Changes, KeyUses, Passwords, Signer, Verifier},
     metrics::TaskMetrics,
     sessions::{Sessions, demand::DemandTeller, intake, upkeep},
     wakes::Wakes,
@@ -50,27 +53,6 @@ pub use self::{
     config::{Checked, Config, Settings},
     rebuild::{Difference, Progress, Report, rebuild},
 };
-
-/// Brings the schema up to date. Waits so long for a server that is not there yet.
-///
-/// # Errors
-/// If the database cannot be reached or a migration fails.
-pub async fn migrate(database_url: &str, wait: Duration) -> anyhow::Result<()> {
-    store::schema::schema_migrate(database_url, wait).await
-}
-
-/// Begins a new epoch of the event order, after a restore that cannot be seen.
-///
-/// # Errors
-/// If the database cannot be reached.
-pub async fn advance_epoch(database_url: &str) -> anyhow::Result<()> {
-    use sqlx::Connection;
-    let options = taskyard_postgres::pool::options(database_url, "taskyard-admin")?;
-    let mut connection = sqlx::PgConnection::connect_with(&options).await?;
-    store::epoch::epoch_advance(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
-}
 
 /// Serves until `shutdown`, then sends the workers to other pods and ends what is under way.
 ///
@@ -112,6 +94,12 @@ pub async fn run(
     let mut loops = Supervisor::new(&last);
     let stop = shutdown.child_token();
 
+    let signer = Signer::new(pool.clone(), settings.issuer.clone());
+    let uses = KeyUses::default();
+    let services = config.services.clone();
+    let verifier = Verifier { pool: pool.clone(), signer: signer.clone(), services, uses: uses.clone() };
+    let identities = Identities::new(verifier.clone());
+
     let task_metrics = TaskMetrics::new(&metrics);
     let (wakes, publish_wakes) = Wakes::start(bus.clone());
     let (creates, write_creates) =
@@ -132,6 +120,9 @@ pub async fn run(
         progress: Arc::default(),
         watches: Arc::new(Watches::default()),
         backlog: HeardBacklog::default(),
+        passwords: Passwords::new()?,
+        verifier,
+        changes: Changes::new(redis.clone(), identities.clone()),
         metrics: task_metrics,
     });
 
@@ -164,10 +155,13 @@ pub async fn run(
     loops.critical("tasks: progress in", app.progress.clone().hear(bus.clone(), last_stop.clone()));
     loops.critical("tasks: watches", app.watches.clone().listen(bus.clone(), last_stop.clone()));
     loops.critical("tasks: backlog", HeardBacklog::listen(app.clone(), last_stop.clone()));
+    loops.critical("tasks: signing keys", signer.keep(last_stop.clone()));
+    loops.critical("tasks: uses of keys", uses.keep(pool.clone(), last_stop.clone()));
+    loops.critical("tasks: changes", Changes::hear(redis.clone(), identities.clone(), last_stop.clone()));
     loops.critical("tasks: partitions", make_partitions(app.clone(), last_stop.clone()));
     loops.critical("tasks: readiness", watch_readiness(app.clone(), health.clone(), last_stop.clone()));
     let leading = tokio::spawn(dispatcher::run(app.clone(), redis, stop.clone()));
-    let serving = tokio::spawn(serve(config, app.clone(), listener, health.clone(), metrics, stop.clone()));
+    let serving = tokio::spawn(serve(identities, app.clone(), listener, health.clone(), metrics, stop.clone()));
 
     let failed = loops.stop();
     let grace = Duration::from_secs(settings.grace_period_s);
@@ -187,8 +181,18 @@ pub async fn run(
     ended
 }
 
+/// What is served, for health checks.
+const SERVICES: [&str; 6] = [
+    "taskyard.v1.KeyService",
+    "taskyard.v1.NamespaceService",
+    "taskyard.v1.QueueService",
+    "taskyard.v1.TaskService",
+    "taskyard.v1.UserService",
+    "taskyard.v1.WorkService",
+];
+
 async fn serve(
-    config: Checked,
+    identities: Identities,
     app: Arc<App>,
     listener: TcpListener,
     health: Health,
@@ -200,7 +204,7 @@ async fn serve(
         .register_encoded_file_descriptor_set(taskyard_proto::DESCRIPTORS)
         .build_v1()?;
     let health_service =
-        health.grpc_service(&["taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"]).await;
+        health.grpc_service(&SERVICES).await;
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let drained = {
         let app = app.clone();
@@ -219,7 +223,7 @@ async fn serve(
     tonic::transport::Server::builder()
         .layer(ObserveLayer::new(&metrics))
         .layer(CatchPanicLayer)
-        .layer(GuardLayer::new(config.token))
+        .layer(AuthLayer::new(identities))
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .http2_max_pending_accept_reset_streams(Some(100))
@@ -230,6 +234,9 @@ async fn serve(
         .add_service(api.tasks())
         .add_service(api.queues())
         .add_service(api.work())
+        .add_service(api.users())
+        .add_service(api.namespaces())
+        .add_service(api.keys())
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(incoming, drained)

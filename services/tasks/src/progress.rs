@@ -27,8 +27,8 @@ const MESSAGE_RUNS_MAX: usize = 500;
 /// What is known of running tasks' progress.
 #[derive(Debug)]
 pub struct ProgressBoard {
-    reported: Mutex<HashMap<Uuid, RunProgress>>,
-    known: Mutex<HashMap<Uuid, RunProgress>>,
+    reported: Mutex<HashMap<(Namespace, Uuid), RunProgress>>,
+    known: Mutex<HashMap<(Namespace, Uuid), RunProgress>>,
     notify: Notify,
     heard: broadcast::Sender<Arc<RunProgress>>,
 }
@@ -54,14 +54,14 @@ impl ProgressBoard {
             percent: progress.percent.min(100),
             message: limits::clean_message(&progress.message, limits::PROGRESS_BYTES_MAX),
         };
-        lock(&self.reported).insert(id, progress);
+        lock(&self.reported).insert((namespace, id), progress);
         self.notify.notify_one();
     }
 
     /// The last progress of a run.
-    pub fn of(&self, id: Uuid, run: u32) -> Option<v1::Progress> {
+    pub fn of(&self, namespace: Namespace, id: Uuid, run: u32) -> Option<v1::Progress> {
         lock(&self.known)
-            .get(&id)
+            .get(&(namespace, id))
             .filter(|known| known.run.cast_unsigned() == run)
             .map(|known| v1::Progress { percent: known.percent, message: known.message.clone() })
     }
@@ -104,16 +104,17 @@ impl ProgressBoard {
             let Some(message) = message else { anyhow::bail!("the connection to NATS is closed") };
             for progress in message.runs {
                 let Ok(id) = Uuid::from_slice(&progress.id) else { continue };
+                let key = (progress.namespace, id);
                 // Nobody may listen.
                 let _ = self.heard.send(Arc::new(progress.clone()));
                 let mut known = lock(&self.known);
-                if known.len() >= REMEMBERED_MAX && !known.contains_key(&id) {
+                if known.len() >= REMEMBERED_MAX && !known.contains_key(&key) {
                     // Runs that ended are not told here; what is forgotten comes again with the next report.
                     known.clear();
                 }
-                let newer = known.get(&id).is_none_or(|known| known.run <= progress.run);
+                let newer = known.get(&key).is_none_or(|known| known.run <= progress.run);
                 if newer {
-                    known.insert(id, progress);
+                    known.insert(key, progress);
                 }
             }
         }

@@ -21,8 +21,11 @@ pub mod create;
 pub mod epoch;
 pub mod events;
 pub mod finish;
+pub mod identity;
+pub mod keys;
 pub mod leader;
 pub mod list;
+pub mod namespaces;
 pub mod partitions;
 pub mod queues;
 pub mod read;
@@ -32,7 +35,9 @@ pub mod retention;
 pub mod returns;
 pub mod schema;
 pub mod sessions;
+pub mod signing_keys;
 pub mod start;
+pub mod users;
 
 fn state(number: i16) -> Result<TaskState, sqlx::Error> {
     TaskState::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is not a task state").into()))

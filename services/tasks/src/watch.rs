@@ -125,6 +125,7 @@ impl Watches {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub namespace: Namespace,
+    pub namespace_name: String,
     pub after: Option<Position>,
     pub task: Option<Uuid>,
     pub queue: Option<String>,
@@ -266,8 +267,8 @@ impl Watch {
             if !self.wanted.shows(record.namespace, id, &record.queue) {
                 continue;
             }
-            let namespace = self.app.namespace_name(record.namespace);
-            if let Ok(event) = taskyard_proto::convert::event_from_record(record.clone(), &namespace) {
+            let name = &self.wanted.namespace_name;
+            if let Ok(event) = taskyard_proto::convert::event_from_record(record.clone(), name) {
                 self.send(Message::Event(event)).await?;
             }
         }
@@ -292,7 +293,7 @@ impl Watch {
                 }
                 self.position = event.position;
                 if self.wanted.shows(event.namespace, event.task, &event.queue) {
-                    let event = to_proto(event, &self.app.namespace_name(self.wanted.namespace));
+                    let event = to_proto(event, &self.wanted.namespace_name);
                     self.send(Message::Event(event)).await?;
                 }
             }

@@ -17,6 +17,17 @@ pub fn read_task_id(field: &str, text: &str) -> Result<Uuid> {
     id::parse_task_id(field, text)
 }
 
+/// Reads an id that is no task's.
+///
+/// # Errors
+/// If it is missing or not a UUID.
+pub fn read_uuid(field: &str, text: &str) -> Result<Uuid> {
+    if text.is_empty() {
+        return Err(Error::invalid(field, "is missing; it must be a UUID"));
+    }
+    id::parse_task_id(field, text)
+}
+
 /// A task as an answer shows it. Its namespace is shown by name.
 #[must_use]
 pub fn task_to_proto(task: Task, namespace: &str) -> v1::Task {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use taskyard_core::{
-    Error, ErrorCode, Result, TaskState, limits,
+    Error, ErrorCode, Identity, Result, TaskState,
+    identity::Caller,
+    limits,
     task::{Filter, Namespace, NewTask, Order, Start, Task},
 };
 use taskyard_postgres::{Failure, failure};
@@ -31,14 +33,20 @@ impl App {
     ///
     /// # Errors
     /// If none could be handed to the database.
-    pub async fn create(&self, namespace: Namespace, tasks: Vec<NewTask>) -> Result<Vec<Result<Creation>>> {
+    pub async fn create(&self, caller: &Identity, tasks: Vec<NewTask>) -> Result<Vec<Result<Creation>>> {
+        let namespace = caller.namespace;
+        let creator = creator(caller);
         let mut answers: Vec<Option<Result<Creation>>> = Vec::with_capacity(tasks.len());
         let mut items = Vec::with_capacity(tasks.len());
         for task in tasks {
-            match self.queues.ensure(&self.pool, namespace, &task.queue).await {
+            let known = match caller.check_queue(&task.queue) {
+                Ok(()) => self.queues.ensure(&self.pool, namespace, &task.queue).await,
+                Err(error) => Err(error),
+            };
+            match known {
                 Ok(()) => {
                     answers.push(None);
-                    items.push(Create { namespace, creator: String::new(), task });
+                    items.push(Create { namespace, creator: creator.clone(), task });
                 }
                 Err(error) => answers.push(Some(Err(error))),
             }
@@ -259,6 +267,14 @@ fn settled<T>(result: Result<Option<T>, sqlx::Error>) -> Result<Option<T>> {
     match result {
         Err(error) if Failure::of(&error) == Failure::Repeat => Ok(None),
         result => result.map_err(failure::to_error),
+    }
+}
+
+/// As it stands on a task: an e-mail address, or a key's name.
+pub fn creator(caller: &Identity) -> String {
+    match caller.caller {
+        Caller::Key { .. } => format!("key:{}", caller.name),
+        Caller::User { .. } | Caller::Service(_) => caller.name.clone(),
     }
 }
 

@@ -57,6 +57,7 @@ fn within_limits(lanes: Vec<Lane>) -> Vec<LaneBacklog> {
             let oldest_age = if startable > 0 { lane.oldest_age } else { Duration::ZERO };
             told.push(LaneBacklog {
                 namespace: lane.namespace,
+                namespace_name: lane.namespace_name.clone(),
                 queue: lane.queue.clone(),
                 kind: lane.kind.clone(),
                 startable,
@@ -77,6 +78,7 @@ mod tests {
     fn lane(queue: &str, kind: &str, ready: u64, running: u64) -> Lane {
         Lane {
             namespace: 1,
+            namespace_name: "default".into(),
             queue: queue.into(),
             kind: kind.into(),
             ready,

@@ -6,7 +6,7 @@ use chrono::{Days, Utc};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{End, Term};
-use crate::store::{partitions, retention, sessions};
+use crate::store::{keys, namespaces, partitions, retention, sessions, users};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Rows of one statement.
@@ -30,6 +30,9 @@ pub async fn run(term: Arc<Term>) -> End {
 async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
     let app = &term.app;
     sessions::session_delete_closed(&app.pool).await?;
+    users::sign_in_forget_old(&app.pool).await?;
+    keys::key_forget_old(&app.pool).await?;
+    namespaces::invitation_forget_old(&app.pool).await?;
     while retention::idempotency_key_delete_expired(&app.pool, CHUNK).await? == CHUNK as u64 {}
     let settings = &app.settings;
     let keep_from = Utc::now() - Days::new(settings.retention_days.into());

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taskyard_core::task::Namespace;
+use taskyard_core::{identity::EVERY_NAMESPACE, task::Namespace};
 use taskyard_proto::internal::{Demand, SessionDemand};
 use uuid::Uuid;
 
@@ -41,7 +41,8 @@ impl Profile {
     /// Whether such a worker runs tasks of this queue and kind.
     pub fn serves(&self, namespace: Namespace, queue: &str, kind: &str) -> bool {
         let has = |names: &[String], name: &str| names.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
-        self.namespace == namespace && has(&self.kinds, kind) && (self.queues.is_empty() || has(&self.queues, queue))
+        let is_of = self.namespace == namespace || self.namespace == EVERY_NAMESPACE;
+        is_of && has(&self.kinds, kind) && (self.queues.is_empty() || has(&self.queues, queue))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskyard_core::{Error, ErrorCode, limits};
+use taskyard_core::{Error, ErrorCode, Identity, Result, limits};
 use taskyard_postgres::failure;
 use taskyard_proto::{
     convert::duration_to_proto,
@@ -13,64 +13,63 @@ use taskyard_proto::{
         SetQueueLimitsResponse, queue_service_server::QueueService,
     },
 };
+use taskyard_runtime::identity::caller;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use super::Api;
+use super::{Api, PAGE_SIZE_DEFAULT};
 use crate::{
     fault::{self, FaultPoint},
     store::queues,
 };
 
-const PAGE_SIZE_DEFAULT: u32 = 100;
-
 #[tonic::async_trait]
 impl QueueService for Api {
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<ListQueuesResponse>, Status> {
-        let request = request.into_inner();
-        let size =
-            limits::check_page_size(request.page_size, PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX).map_err(to_status)?;
-        if !request.page_token.is_empty() {
-            limits::check_name("page_token", &request.page_token).map_err(to_status)?;
-        }
-        let mut queues: Vec<Queue> =
-            queues::queue_list(&self.app.pool, self.namespace(), &request.page_token, None, i64::from(size) + 1)
-                .await
-                .map_err(|error| to_status(failure::to_error(error)))?
-                .into_iter()
-                .map(to_proto)
-                .collect();
-        let size = size as usize;
-        let next_page_token = if queues.len() > size { queues[size - 1].name.clone() } else { String::new() };
-        queues.truncate(size);
-        Ok(Response::new(ListQueuesResponse { queues, next_page_token }))
+        let page = async {
+            let caller = caller(&request)?;
+            let request = request.get_ref();
+            let size = limits::check_page_size(request.page_size, PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX)?;
+            if !request.page_token.is_empty() {
+                limits::check_name("page_token", &request.page_token)?;
+            }
+            self.list(&caller, &request.page_token, size as usize).await
+        };
+        page.await.map(Response::new).map_err(to_status)
     }
 
     async fn pause_queue(&self, request: Request<PauseQueueRequest>) -> Result<Response<PauseQueueResponse>, Status> {
-        let queue = self.set_paused(&request.into_inner().name, true).await.map_err(to_status)?;
-        Ok(Response::new(PauseQueueResponse { queue: Some(queue) }))
+        let queue = async { self.set_paused(&*caller(&request)?, &request.get_ref().name, true).await };
+        Ok(Response::new(PauseQueueResponse { queue: Some(queue.await.map_err(to_status)?) }))
     }
 
     async fn resume_queue(
         &self,
         request: Request<ResumeQueueRequest>,
     ) -> Result<Response<ResumeQueueResponse>, Status> {
-        let queue = self.set_paused(&request.into_inner().name, false).await.map_err(to_status)?;
-        Ok(Response::new(ResumeQueueResponse { queue: Some(queue) }))
+        let queue = async { self.set_paused(&*caller(&request)?, &request.get_ref().name, false).await };
+        Ok(Response::new(ResumeQueueResponse { queue: Some(queue.await.map_err(to_status)?) }))
     }
 
     async fn set_queue_limits(
         &self,
         request: Request<SetQueueLimitsRequest>,
     ) -> Result<Response<SetQueueLimitsResponse>, Status> {
-        let request = request.into_inner();
-        let queue = self.set_limits(&request.name, request.concurrency_max).await.map_err(to_status)?;
-        Ok(Response::new(SetQueueLimitsResponse { queue: Some(queue) }))
+        let queue = async {
+            let SetQueueLimitsRequest { name, concurrency_max } = request.get_ref();
+            self.set_limits(&*caller(&request)?, name, *concurrency_max).await
+        };
+        Ok(Response::new(SetQueueLimitsResponse { queue: Some(queue.await.map_err(to_status)?) }))
     }
 
-    async fn get_backlog(&self, _: Request<GetBacklogRequest>) -> Result<Response<GetBacklogResponse>, Status> {
-        let lanes = self.app.backlog.read(self.namespace(), Instant::now()).map_err(to_status)?;
-        let backlogs = lanes.into_iter().map(|lane| Backlog {
+    async fn get_backlog(&self, request: Request<GetBacklogRequest>) -> Result<Response<GetBacklogResponse>, Status> {
+        let lanes = async {
+            let caller = caller(&request)?;
+            let lanes = self.app.backlog.read(caller.namespace, Instant::now())?;
+            Ok(lanes.into_iter().filter(|lane| caller.may_touch(&lane.queue)).collect::<Vec<_>>())
+        };
+        let backlogs = lanes.await.map_err(to_status)?.into_iter().map(|lane| Backlog {
+            namespace: lane.namespace_name,
             queue: lane.queue,
             kind: lane.kind,
             startable: lane.startable,
@@ -82,38 +81,57 @@ impl QueueService for Api {
 }
 
 impl Api {
-    async fn set_paused(&self, name: &str, paused: bool) -> Result<Queue, Error> {
-        limits::check_name("name", name)?;
-        let done = queues::queue_set_paused(&self.app.pool, self.namespace(), name, paused).await;
+    /// A page of queues. One of a key that is for some queues only can be short although more follow.
+    async fn list(&self, caller: &Identity, after: &str, size: usize) -> Result<ListQueuesResponse> {
+        let mut found = queues::queue_list(&self.app.pool, caller.namespace, after, None, size as i64 + 1)
+            .await
+            .map_err(failure::to_error)?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let next_page_token = found.last().filter(|_| more).map(|queue| queue.name.clone()).unwrap_or_default();
+        let queues = found.into_iter().filter(|queue| caller.may_touch(&queue.name)).map(to_proto).collect();
+        Ok(ListQueuesResponse { queues, next_page_token })
+    }
+
+    async fn set_paused(&self, caller: &Identity, name: &str, paused: bool) -> Result<Queue> {
+        check(caller, name)?;
+        let done = queues::queue_set_paused(&self.app.pool, caller.namespace, name, paused).await;
         if !done.map_err(failure::to_error)? {
             return Err(not_found(name));
         }
         fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
-        self.read(name).await
+        self.read(caller, name).await
     }
 
-    async fn set_limits(&self, name: &str, concurrency_max: u32) -> Result<Queue, Error> {
-        limits::check_name("name", name)?;
+    async fn set_limits(&self, caller: &Identity, name: &str, concurrency_max: u32) -> Result<Queue> {
+        check(caller, name)?;
         if concurrency_max > limits::QUEUE_CONCURRENCY_MAX {
             let message = format!("is {concurrency_max}; at most {} is allowed", limits::QUEUE_CONCURRENCY_MAX);
             return Err(Error::invalid("concurrency_max", message));
         }
         let max = i32::try_from(concurrency_max).ok().filter(|max| *max > 0);
-        let done = queues::queue_set_concurrency(&self.app.pool, self.namespace(), name, max).await;
+        let done = queues::queue_set_concurrency(&self.app.pool, caller.namespace, name, max).await;
         if !done.map_err(failure::to_error)? {
             return Err(not_found(name));
         }
         fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
-        self.read(name).await
+        self.read(caller, name).await
     }
 
-    async fn read(&self, name: &str) -> Result<Queue, Error> {
-        let mut queues =
-            queues::queue_list(&self.app.pool, self.namespace(), "", Some(name), 1).await.map_err(failure::to_error)?;
+    async fn read(&self, caller: &Identity, name: &str) -> Result<Queue> {
+        let mut queues = queues::queue_list(&self.app.pool, caller.namespace, "", Some(name), 1)
+            .await
+            .map_err(failure::to_error)?;
         queues.pop().map(to_proto).ok_or_else(|| not_found(name))
     }
+}
+
+/// Another queue's is not there for a key that is for some only.
+fn check(caller: &Identity, name: &str) -> Result<()> {
+    limits::check_name("name", name)?;
+    if caller.may_touch(name) { Ok(()) } else { Err(not_found(name)) }
 }
 
 fn not_found(name: &str) -> Error {

@@ -2,8 +2,8 @@
 
 use chrono::Utc;
 use taskyard_core::{
-    Error, Result, limits,
-    task::{Namespace, NewTask, Task},
+    Error, ErrorCode, Identity, Result, limits,
+    task::{Filter, NewTask, Task},
 };
 use taskyard_postgres::failure;
 use taskyard_proto::{
@@ -17,13 +17,15 @@ use taskyard_proto::{
         UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse, create_tasks_result,
     },
 };
+use taskyard_runtime::identity::caller;
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::Api;
 use crate::{
-    app::creates::NewState,
+    app::{commands::creator, creates::NewState},
     store::{epoch, events},
     watch::{self, Wanted},
 };
@@ -36,47 +38,59 @@ impl v1::task_service_server::TaskService for Api {
     type RetryTasksStream = ResponseStream<RetryTasksResponse>;
 
     async fn create_task(&self, request: Request<CreateTaskRequest>) -> Result<Response<CreateTaskResponse>, Status> {
-        self.create_one(request.into_inner()).await.map(Response::new).map_err(to_status)
+        let created = async { self.create_one(&*caller(&request)?, request.into_inner()).await };
+        created.await.map(Response::new).map_err(to_status)
     }
 
     async fn create_tasks(
         &self,
         request: Request<CreateTasksRequest>,
     ) -> Result<Response<CreateTasksResponse>, Status> {
-        self.create_batch(request.into_inner()).await.map(Response::new).map_err(to_status)
+        let created = async { self.create_batch(&*caller(&request)?, request.into_inner()).await };
+        created.await.map(Response::new).map_err(to_status)
     }
 
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<GetTaskResponse>, Status> {
         let task = async {
-            let id = read_task_id("id", &request.get_ref().id)?;
-            self.app.get(self.namespace(), id).await
+            let caller = caller(&request)?;
+            let task = self.own(&caller, read_task_id("id", &request.get_ref().id)?).await?;
+            Ok(self.show(&caller, task))
         };
-        Ok(Response::new(GetTaskResponse { task: Some(self.show(task.await.map_err(to_status)?)) }))
+        Ok(Response::new(GetTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
 
     async fn list_tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
-        let request = request.into_inner();
         let page = async {
-            let filter = convert::filter(request.filter)?;
+            let caller = caller(&request)?;
+            let request = request.into_inner();
+            let filter = within(&caller, convert::filter(request.filter)?)?;
             let order = convert::order(request.order)?;
-            self.app.list(self.namespace(), &filter, order, request.page_size, &request.page_token).await
+            let (tasks, next_page_token) =
+                self.app.list(caller.namespace, &filter, order, request.page_size, &request.page_token).await?;
+            let tasks = tasks.into_iter().map(|task| self.show(&caller, task)).collect();
+            Ok(ListTasksResponse { tasks, next_page_token })
         };
-        let (tasks, next_page_token) = page.await.map_err(to_status)?;
-        let tasks = tasks.into_iter().map(|task| self.show(task)).collect();
-        Ok(Response::new(ListTasksResponse { tasks, next_page_token }))
+        page.await.map(Response::new).map_err(to_status)
     }
 
     async fn update_task(&self, request: Request<UpdateTaskRequest>) -> Result<Response<UpdateTaskResponse>, Status> {
         let task = async {
+            let caller = caller(&request)?;
             let update = convert::update(request.into_inner(), Utc::now())?;
-            self.app.update(self.namespace(), update).await
+            self.check(&caller, update.id).await?;
+            Ok(self.show(&caller, self.app.update(caller.namespace, update).await?))
         };
-        Ok(Response::new(UpdateTaskResponse { task: Some(self.show(task.await.map_err(to_status)?)) }))
+        Ok(Response::new(UpdateTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
 
     async fn delete_task(&self, request: Request<DeleteTaskRequest>) -> Result<Response<DeleteTaskResponse>, Status> {
-        let id = read_task_id("id", &request.get_ref().id).map_err(to_status)?;
-        self.app.delete(self.namespace(), id).await.map_err(to_status)?;
+        let deleted = async {
+            let caller = caller(&request)?;
+            let id = read_task_id("id", &request.get_ref().id)?;
+            self.check(&caller, id).await?;
+            self.app.delete(caller.namespace, id).await
+        };
+        deleted.await.map_err(to_status)?;
         Ok(Response::new(DeleteTaskResponse {}))
     }
 
@@ -84,37 +98,51 @@ impl v1::task_service_server::TaskService for Api {
         &self,
         request: Request<CompleteTaskRequest>,
     ) -> Result<Response<CompleteTaskResponse>, Status> {
-        let request = request.into_inner();
-        let id = read_task_id("id", &request.id).map_err(to_status)?;
-        let task = self.app.complete(self.namespace(), id, &request.result).await.map_err(to_status)?;
-        Ok(Response::new(CompleteTaskResponse { task: Some(self.show(task)) }))
+        let task = async {
+            let caller = caller(&request)?;
+            let request = request.into_inner();
+            let id = read_task_id("id", &request.id)?;
+            self.check(&caller, id).await?;
+            Ok(self.show(&caller, self.app.complete(caller.namespace, id, &request.result).await?))
+        };
+        Ok(Response::new(CompleteTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
 
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
-        let request = request.into_inner();
-        let id = read_task_id("id", &request.id).map_err(to_status)?;
-        let task = self.app.cancel(self.namespace(), id, &request.reason).await.map_err(to_status)?;
-        Ok(Response::new(CancelTaskResponse { task: Some(self.show(task)) }))
+        let task = async {
+            let caller = caller(&request)?;
+            let request = request.into_inner();
+            let id = read_task_id("id", &request.id)?;
+            self.check(&caller, id).await?;
+            Ok(self.show(&caller, self.app.cancel(caller.namespace, id, &request.reason).await?))
+        };
+        Ok(Response::new(CancelTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
 
     async fn retry_task(&self, request: Request<RetryTaskRequest>) -> Result<Response<RetryTaskResponse>, Status> {
-        let id = read_task_id("id", &request.get_ref().id).map_err(to_status)?;
-        let task = self.app.retry(self.namespace(), id).await.map_err(to_status)?;
-        Ok(Response::new(RetryTaskResponse { task: Some(self.show(task)) }))
+        let task = async {
+            let caller = caller(&request)?;
+            let id = read_task_id("id", &request.get_ref().id)?;
+            self.check(&caller, id).await?;
+            Ok(self.show(&caller, self.app.retry(caller.namespace, id).await?))
+        };
+        Ok(Response::new(RetryTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
 
     async fn retry_tasks(
         &self,
         request: Request<RetryTasksRequest>,
     ) -> Result<Response<Self::RetryTasksStream>, Status> {
-        let filter = convert::filter(request.into_inner().filter).map_err(to_status)?;
+        let caller = caller(&request).map_err(to_status)?;
+        let filter = convert::filter(request.into_inner().filter);
+        let filter = filter.and_then(|filter| within(&caller, filter)).map_err(to_status)?;
         let (sender, receiver) = mpsc::channel(4);
         let api = self.clone();
         tokio::spawn(async move {
             let mut after = None;
             let mut retried = 0;
             loop {
-                let message = match api.app.retry_some(api.namespace(), &filter, &mut after).await {
+                let message = match api.app.retry_some(caller.namespace, &filter, &mut after).await {
                     Ok((some, done)) => {
                         retried += some;
                         Ok(RetryTasksResponse { retried, done })
@@ -135,8 +163,9 @@ impl v1::task_service_server::TaskService for Api {
         &self,
         request: Request<WatchTasksRequest>,
     ) -> Result<Response<Self::WatchTasksStream>, Status> {
-        let request = request.into_inner();
         let opened = async {
+            let caller = caller(&request)?;
+            let request = request.into_inner();
             let task = if request.task_id.is_empty() { None } else { Some(read_task_id("task_id", &request.task_id)?) };
             let queue = if request.queue.is_empty() {
                 None
@@ -144,8 +173,10 @@ impl v1::task_service_server::TaskService for Api {
                 limits::check_name("queue", &request.queue)?;
                 Some(request.queue)
             };
+            let Filter { queue, .. } = within(&caller, Filter { queue, ..Filter::default() })?;
             let wanted = Wanted {
-                namespace: self.namespace(),
+                namespace: caller.namespace,
+                namespace_name: caller.namespace_name.clone(),
                 after: read_position("position", &request.position)?,
                 task,
                 queue,
@@ -159,35 +190,46 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
-        self.events(request.into_inner()).await.map(Response::new).map_err(to_status)
+        let events = async { self.events(&*caller(&request)?, request.into_inner()).await };
+        events.await.map(Response::new).map_err(to_status)
     }
 }
 
 impl Api {
-    fn show(&self, task: Task) -> v1::Task {
-        let progress =
-            self.app.progress.of(task.id, task.run).filter(|_| task.state == taskyard_core::TaskState::Running);
-        let namespace = self.app.namespace_name(task.namespace);
-        v1::Task { progress, ..task_to_proto(task, &namespace) }
+    fn show(&self, caller: &Identity, task: Task) -> v1::Task {
+        let progress = self.app.progress.of(task.namespace, task.id, task.run);
+        let progress = progress.filter(|_| task.state == taskyard_core::TaskState::Running);
+        v1::Task { progress, ..task_to_proto(task, &caller.namespace_name) }
     }
 
-    async fn create_one(&self, request: CreateTaskRequest) -> Result<CreateTaskResponse> {
+    /// A task that the caller may see.
+    async fn own(&self, caller: &Identity, id: Uuid) -> Result<Task> {
+        let task = self.app.get(caller.namespace, id).await?;
+        if caller.may_touch(&task.queue) { Ok(task) } else { Err(Error::task_not_found(id)) }
+    }
+
+    /// Refuses a task that the caller may not see. A task never changes its queue.
+    async fn check(&self, caller: &Identity, id: Uuid) -> Result<()> {
+        if caller.queues.is_empty() { Ok(()) } else { self.own(caller, id).await.map(drop) }
+    }
+
+    async fn create_one(&self, caller: &Identity, request: CreateTaskRequest) -> Result<CreateTaskResponse> {
         let task = request.task.ok_or_else(|| Error::invalid("task", "is missing"))?;
         let task = convert::new_task(task, Utc::now()).map_err(|error| error.within("task"))?;
         // Payload and result are shown by GetTask alone, so the answer to a new task needs no further reading.
         let shown = NewTask { payload: Vec::new(), ..task.clone() };
-        let created = self.app.create(self.namespace(), vec![task]).await?.pop();
+        let created = self.app.create(caller, vec![task]).await?.pop();
         let created = created.unwrap_or_else(|| Err(Error::internal("a create gave no answer")))?;
         let task = match created.new {
-            Some(new) => new_task(self.namespace(), shown, new),
+            Some(new) => new_task(caller, shown, new),
             None => {
-                Task { payload: Vec::new(), result: Vec::new(), ..self.app.get(self.namespace(), created.id).await? }
+                Task { payload: Vec::new(), result: Vec::new(), ..self.app.get(caller.namespace, created.id).await? }
             }
         };
-        Ok(CreateTaskResponse { task: Some(self.show(task)), created: created.new.is_some() })
+        Ok(CreateTaskResponse { task: Some(self.show(caller, task)), created: created.new.is_some() })
     }
 
-    async fn create_batch(&self, request: CreateTasksRequest) -> Result<CreateTasksResponse> {
+    async fn create_batch(&self, caller: &Identity, request: CreateTasksRequest) -> Result<CreateTasksResponse> {
         if request.tasks.len() > limits::BATCH_TASKS_MAX {
             let message = format!("are {}; at most {} are allowed", request.tasks.len(), limits::BATCH_TASKS_MAX);
             return Err(Error::invalid("tasks", message));
@@ -205,7 +247,7 @@ impl Api {
                 Err(error) => errors.push(Some(error)),
             }
         }
-        let mut created = self.app.create(self.namespace(), tasks).await?.into_iter();
+        let mut created = self.app.create(caller, tasks).await?.into_iter();
         let results = errors.into_iter().map(|error| {
             let answer = error.map_or_else(|| created.next().unwrap_or_else(|| Err(Error::internal("no answer"))), Err);
             let result = match answer {
@@ -220,7 +262,7 @@ impl Api {
         Ok(CreateTasksResponse { results: results.collect() })
     }
 
-    async fn events(&self, request: ListEventsRequest) -> Result<ListEventsResponse> {
+    async fn events(&self, caller: &Identity, request: ListEventsRequest) -> Result<ListEventsResponse> {
         let size =
             limits::check_page_size(request.page_size, limits::EVENTS_PAGE_SIZE_DEFAULT, limits::EVENTS_PAGE_SIZE_MAX)?;
         let after = read_position("position", &request.position)?.unwrap_or_default();
@@ -230,28 +272,47 @@ impl Api {
             let message = "is of a database that has been restored since; read the tasks anew, and watch from there";
             return Err(Error::invalid("position", message));
         }
-        let namespace = self.namespace();
+        let namespace = caller.namespace;
         let found = if request.task_id.is_empty() {
+            if !caller.queues.is_empty() {
+                let message = "this key is not for every queue; name a task, or watch a queue";
+                return Err(Error::new(ErrorCode::Forbidden, message));
+            }
             events::event_list(&self.app.pool, after, Some(namespace), i64::from(size) + 1).await
         } else {
             let id = read_task_id("task_id", &request.task_id)?;
+            self.check(caller, id).await?;
             events::event_list_of_task(&self.app.pool, after, namespace, id, i64::from(size) + 1).await
         };
         let mut found = found.map_err(failure::to_error)?;
         let more = found.len() > size as usize;
         found.truncate(size as usize);
         let position = found.last().map_or(after, |event| event.position).to_string();
-        let name = self.app.namespace_name(namespace);
-        let events = found.into_iter().map(|event| watch::to_proto(event, &name)).collect();
+        let name = &caller.namespace_name;
+        let events = found.into_iter().map(|event| watch::to_proto(event, name)).collect();
         Ok(ListEventsResponse { events, position, more })
     }
 }
 
+/// What a caller may see of a list.
+fn within(caller: &Identity, mut filter: Filter) -> Result<Filter> {
+    match (&filter.queue, caller.queues.as_slice()) {
+        (_, []) => {}
+        (Some(queue), _) => caller.check_queue(queue)?,
+        (None, [queue]) => filter.queue = Some(queue.clone()),
+        (None, queues) => {
+            let message = format!("this key is for the queues {} only; name one of them", queues.join(", "));
+            return Err(Error::new(ErrorCode::Forbidden, message));
+        }
+    }
+    Ok(filter)
+}
+
 /// A task as it stands right after its create.
-fn new_task(namespace: Namespace, task: NewTask, new: NewState) -> Task {
+fn new_task(caller: &Identity, task: NewTask, new: NewState) -> Task {
     Task {
         id: task.id,
-        namespace,
+        namespace: caller.namespace,
         queue: task.queue,
         kind: task.kind,
         state: new.state,
@@ -259,7 +320,7 @@ fn new_task(namespace: Namespace, task: NewTask, new: NewState) -> Task {
         description: task.description,
         labels: task.labels,
         priority: task.priority,
-        creator: String::new(),
+        creator: creator(caller),
         created_at: new.created_at,
         due_at: Some(new.due_at),
         started_at: None,

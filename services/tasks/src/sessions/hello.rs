@@ -5,7 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use taskyard_core::{Error, ErrorCode, Result, limits, task::Namespace};
+use taskyard_core::{
+    Error, ErrorCode, Identity, Result,
+    identity::{Caller, EVERY_NAMESPACE, Service},
+    limits,
+    task::BUILT_IN_KINDS,
+};
 use taskyard_postgres::failure;
 use taskyard_proto::v1::{Hello, Stop, StopReason, Stops, Welcome, work_response::Message};
 use uuid::Uuid;
@@ -35,11 +40,14 @@ struct Checked {
 
 /// Opens the session in two statements: the first takes it over, the second looks at its runs and does nothing if yet
 /// another stream has taken it over meanwhile.
-pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Outbox) -> Result<Arc<Session>> {
+pub async fn open(app: &Arc<App>, caller: &Identity, mut hello: Hello, outbox: Outbox) -> Result<Arc<Session>> {
     let checked = check(&hello)?;
+    keep_within(caller, &mut hello)?;
+    let namespace = caller.namespace;
     let new = NewSession {
         id: checked.session,
         namespace,
+        caller: caller.caller.clone(),
         pod: app.pod.clone(),
         name: limits::clean_message(&hello.name, 200),
         queues: hello.queues.clone(),
@@ -96,10 +104,17 @@ pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Ou
             reason: StopReason::NotYours.into(),
         })
         .collect();
-    for run in checked.held.iter().copied() {
+    let over: Vec<RunId> = checked.held.iter().filter(|run| !held.contains_key(run)).copied().collect();
+    let mut namespaces = HashMap::new();
+    if namespace == EVERY_NAMESPACE && !over.is_empty() {
+        let found = sessions::session_ended_run_list(&app.pool, checked.session, &over).await;
+        let found = found.map_err(failure::to_error)?.into_iter();
+        namespaces.extend(found.map(|(namespace, id, run)| ((id, run), namespace)));
+    }
+    for run in over {
         // Its slot is free when the worker says so.
         held.entry(run).or_insert_with(|| Held {
-            namespace,
+            namespace: namespaces.get(&run).copied().unwrap_or(namespace),
             queue: String::new(),
             payload_bytes: 0,
             attempt: 0,
@@ -132,6 +147,25 @@ pub async fn open(app: &Arc<App>, namespace: Namespace, hello: Hello, outbox: Ou
     app.sessions.insert(session.clone());
     app.demand.changed(&session);
     Ok(session)
+}
+
+/// A worker gets work only of the queues and kinds that its key is for.
+fn keep_within(caller: &Identity, hello: &mut Hello) -> Result<()> {
+    if hello.queues.is_empty() {
+        hello.queues.clone_from(&caller.queues);
+    }
+    for queue in &hello.queues {
+        caller.check_queue(queue)?;
+    }
+    // Whoever has the key of a service of ours still gets no work that is meant for others' workers.
+    let built_in = |kind: &str| BUILT_IN_KINDS.contains(&kind);
+    if caller.caller == Caller::Service(Service::Worker)
+        && let Some(kind) = hello.kinds.iter().find(|kind| !built_in(kind))
+    {
+        let message = format!("a worker of every namespace runs the built-in kinds only, not `{kind}`");
+        return Err(Error::new(ErrorCode::Forbidden, message));
+    }
+    Ok(())
 }
 
 fn check(hello: &Hello) -> Result<Checked> {

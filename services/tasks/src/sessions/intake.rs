@@ -168,7 +168,7 @@ async fn read_batch(app: &App, batch: Vec<Arrival>) {
                 if is_held {
                     let (_, runs) =
                         by_session.entry(arrival.session.id).or_insert_with(|| (arrival.session.clone(), Vec::new()));
-                    runs.push(assignment(document, &app.namespace_name(arrival.key.namespace)));
+                    runs.push(assignment(document));
                 }
             }
             // It is not that run of that session any more.
@@ -185,11 +185,11 @@ async fn read_batch(app: &App, batch: Vec<Arrival>) {
     fault::reach(FaultPoint::RunPushed);
 }
 
-fn assignment(document: RunDocument, namespace: &str) -> Assignment {
+fn assignment(document: RunDocument) -> Assignment {
     Assignment {
         task_id: document.key.id.to_string(),
         run: document.key.run.cast_unsigned(),
-        namespace: namespace.to_owned(),
+        namespace: document.namespace_name,
         queue: document.queue,
         kind: document.kind,
         title: document.title,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use taskyard_core::{Error, ErrorCode, Result, limits, task::Namespace};
+use taskyard_core::{Error, ErrorCode, Identity, Result, limits};
 use taskyard_postgres::failure;
 use taskyard_proto::{
     status::to_status,
@@ -38,7 +38,7 @@ const WRITES_MAX: usize = 64;
 /// Serves a stream until the worker leaves, is gone, or this process stops.
 pub async fn serve(
     app: Arc<App>,
-    namespace: Namespace,
+    caller: Arc<Identity>,
     mut incoming: Streaming<WorkRequest>,
     outbox: Outbox,
     stop: CancellationToken,
@@ -52,7 +52,7 @@ pub async fn serve(
     }
     // The outbox goes into the session; a refusal needs a way out that stays here.
     let (session_outbox, refusal) = outbox.split();
-    let session = match hello::open(&app, namespace, hello, session_outbox).await {
+    let session = match hello::open(&app, &caller, hello, session_outbox).await {
         Ok(session) => session,
         Err(error) => return refusal.fail(to_status(error)),
     };

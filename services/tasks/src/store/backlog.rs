@@ -14,6 +14,7 @@ const COUNT_MAX: i64 = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     pub namespace: Namespace,
+    pub namespace_name: String,
     pub queue: String,
     pub kind: String,
     pub ready: u64,
@@ -63,12 +64,13 @@ pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
             group by namespace, queue, kind
         )
         select
-            s.namespace as "namespace!", s.queue as "queue!", s.kind as "kind!",
+            s.namespace as "namespace!", n.name as namespace_name, s.queue as "queue!", s.kind as "kind!",
             s.ready::bigint as "ready!",
             s.running::bigint as "running!",
             coalesce(extract(epoch from now() - s.oldest), 0)::float8 as "oldest_age_s!",
             coalesce(q.paused, false) as "paused!", q.concurrency_max as "concurrency_max?"
         from summed s
+        join tasks.namespaces n on n.id = s.namespace
         left join tasks.queues q on q.namespace = s.namespace and q.name = s.queue
         order by s.namespace, s.queue, s.kind
         "#,
@@ -81,6 +83,7 @@ pub async fn backlog_list(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
     .await?;
     let lanes = rows.into_iter().map(|row| Lane {
         namespace: row.namespace,
+        namespace_name: row.namespace_name,
         queue: row.queue,
         kind: row.kind,
         ready: row.ready.max(0).cast_unsigned(),

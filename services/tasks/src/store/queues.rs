@@ -159,7 +159,7 @@ pub async fn queue_list(
         cross join lateral (
             select count(*) as workers, coalesce(sum(s.slots), 0)::bigint as slots
             from tasks.sessions s
-            where s.namespace = p.namespace and s.is_open and (s.queues = '{}' or p.name = any (s.queues))
+            where s.namespace in (p.namespace, 0) and s.is_open and (s.queues = '{}' or p.name = any (s.queues))
         ) s
         order by p.name
         "#,

@@ -78,6 +78,7 @@ pub struct RunKey {
 #[derive(Clone, Debug)]
 pub struct RunDocument {
     pub key: RunKey,
+    pub namespace_name: String,
     pub queue: String,
     pub kind: String,
     pub title: String,
@@ -101,12 +102,13 @@ pub async fn run_document_list(pool: &PgPool, runs: &[RunKey]) -> Result<Vec<Run
         select
             a.namespace, a.id, a.run, a.session as "session!", a.attempt, d.queue, d.kind, d.title,
             nullif(d.labels, '{}')::text as labels, d.timeout_ms, d.backoff_ms, d.backoff_max_ms, d.attempts_max,
-            d.created_at, d.payload
+            d.created_at, d.payload, n.name as namespace_name
         from unnest($1::int[], $2::uuid[], $3::int[], $4::uuid[]) as i (namespace, id, run, session)
         join tasks.active a
             on a.namespace = i.namespace and a.id = i.id and a.state + 0 = 4 and a.run = i.run
                 and a.session is not distinct from i.session
         join tasks.documents d on d.namespace = i.namespace and d.id = i.id
+        join tasks.namespaces n on n.id = i.namespace
         "#,
         &namespaces,
         &ids,
@@ -117,6 +119,7 @@ pub async fn run_document_list(pool: &PgPool, runs: &[RunKey]) -> Result<Vec<Run
     .await?;
     let documents = rows.into_iter().map(|row| RunDocument {
         key: RunKey { namespace: row.namespace, id: row.id, run: row.run, session: row.session },
+        namespace_name: row.namespace_name,
         queue: row.queue,
         kind: row.kind,
         title: row.title,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use taskyard_core::{RetryPolicy, task::Namespace};
+use taskyard_core::{RetryPolicy, identity::Caller, task::Namespace};
 use uuid::Uuid;
 
 /// What a worker says of itself.
@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub struct NewSession {
     pub id: Uuid,
     pub namespace: Namespace,
+    /// Whose worker it is.
+    pub caller: Caller,
     pub pod: String,
     pub name: String,
     pub queues: Vec<String>,
@@ -21,16 +23,21 @@ pub struct NewSession {
 /// Opens a session or takes it over from another connection, and returns the connection's number. `None`: the id
 /// belongs to another namespace.
 pub async fn session_open(pool: &PgPool, session: &NewSession, timeout: Duration) -> Result<Option<i32>, sqlx::Error> {
+    let (key, sign_in) = match session.caller {
+        Caller::Key { id } => (Some(id), None),
+        Caller::User { sign_in, .. } => (None, Some(sign_in)),
+        Caller::Service(_) => (None, None),
+    };
     sqlx::query_scalar!(
         r#"
         insert into tasks.sessions as s (
-            id, namespace, connection, is_open, expires_at, pod, name, queues, kinds, slots
+            id, namespace, connection, is_open, expires_at, pod, name, queues, kinds, slots, key_id, sign_in
         )
-        values ($1, $2, 1, true, now() + $3 * interval '1 second', $4, $5, $6, $7, $8)
+        values ($1, $2, 1, true, now() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10)
         on conflict (id) do update
             set connection = s.connection + 1, is_open = true, expires_at = excluded.expires_at, pod = excluded.pod,
                 name = excluded.name, queues = excluded.queues, kinds = excluded.kinds, slots = excluded.slots,
-                closed_at = null
+                closed_at = null, key_id = excluded.key_id, sign_in = excluded.sign_in
             where s.namespace = excluded.namespace
         returning connection
         "#,
@@ -42,6 +49,8 @@ pub async fn session_open(pool: &PgPool, session: &NewSession, timeout: Duration
         &session.queues,
         &session.kinds,
         session.slots,
+        key,
+        sign_in,
     )
     .fetch_optional(pool)
     .await
@@ -55,7 +64,7 @@ pub struct Connection {
 }
 
 /// Extends sessions, each for what is left of its life since its last sign, and returns which ones: the others were
-/// taken over or are closed.
+/// taken over or are closed, or whoever opened them may not any more.
 pub async fn session_renew_batch(pool: &PgPool, sessions: &[(Connection, Duration)]) -> Result<Vec<Uuid>, sqlx::Error> {
     let ids: Vec<Uuid> = sessions.iter().map(|(connection, _)| connection.session).collect();
     let numbers: Vec<i32> = sessions.iter().map(|(connection, _)| connection.connection).collect();
@@ -67,6 +76,19 @@ pub async fn session_renew_batch(pool: &PgPool, sessions: &[(Connection, Duratio
             from unnest($1::uuid[], $2::int[], $3::float8[]) as i (id, connection, life_s)
             join tasks.sessions s on s.id = i.id and s.connection = i.connection
             where s.is_open
+                and (
+                    s.key_id is null
+                    or exists (
+                        select from tasks.keys k
+                        where k.id = s.key_id
+                            and k.revoked_at is null
+                            and (k.expires_at is null or k.expires_at > now())
+                    )
+                )
+                and (
+                    s.sign_in is null
+                    or exists (select from tasks.sign_ins u where u.id = s.sign_in and u.ended_at is null)
+                )
             order by s.id
             for no key update of s
         )
@@ -233,4 +255,31 @@ pub async fn session_delete_closed(pool: &PgPool) -> Result<u64, sqlx::Error> {
 /// The pod that an open session's stream was last seen on.
 pub async fn session_pod(pool: &PgPool, session: Uuid) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!("select pod from tasks.sessions where id = $1 and is_open", session).fetch_optional(pool).await
+}
+
+/// The namespaces of runs that a session of a service of ours had, and that are over.
+pub async fn session_ended_run_list(
+    pool: &PgPool,
+    session: Uuid,
+    runs: &[(Uuid, i32)],
+) -> Result<Vec<(Namespace, Uuid, i32)>, sqlx::Error> {
+    let (ids, numbers): (Vec<Uuid>, Vec<i32>) = runs.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"
+        select n.id as namespace, r.id as "id!", r.run as "run!"
+        from unnest($1::uuid[], $2::int[]) as r (id, run)
+        cross join tasks.namespaces n
+        where exists (select from tasks.documents d where d.namespace = n.id and d.id = r.id)
+            and exists (
+                select from tasks.events e
+                where e.namespace = n.id and e.task_id = r.id and e.run = r.run and e.session = $3
+            )
+        "#,
+        &ids,
+        &numbers,
+        session,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.namespace, row.id, row.run)).collect())
 }

@@ -63,6 +63,8 @@ pub async fn task_start_batch(
         paired as materialized (
             select * from pairs p
             where (p.session, p.connection, p.namespace) in (select id, connection, namespace from alive)
+                -- A service's: for every namespace.
+                or (p.session, p.connection) in (select id, connection from alive where namespace = 0)
         ),
         picked as materialized (
             select a.namespace, a.id, p.session

@@ -1,0 +1,318 @@
+//! People: register, sign in, stay signed in, leave.
+
+use sqlx::PgPool;
+use taskyard_core::{Error, ErrorCode, Result, limits, task::Namespace};
+use taskyard_postgres::failure;
+use taskyard_runtime::identity::Concerns;
+use uuid::Uuid;
+
+use super::App;
+use crate::{
+    fault::{self, FaultPoint},
+    identity::{Kind, NewSecret, Passwords, check_password},
+    store::{
+        namespaces,
+        users::{self, NewUser, Refreshed, SignIn, Taken, User},
+    },
+};
+
+/// How often another name is tried for a user's own namespace.
+const NAMES_MAX: u32 = 10;
+/// Sign-ins that are listed.
+const SIGN_INS_MAX: i64 = 100;
+/// Bytes of what a sign-in says that it came from.
+const AGENT_BYTES_MAX: usize = 200;
+
+/// Somebody who wants to register.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub email: String,
+    pub password: String,
+    pub name: String,
+    /// Empty: made from the address.
+    pub namespace: String,
+}
+
+/// What a sign-in gives.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+    pub namespace: String,
+}
+
+impl App {
+    /// Makes a user, where everybody may.
+    ///
+    /// # Errors
+    /// If registration is closed, something is wrong, or the address or name is taken.
+    pub async fn register(&self, registration: Registration) -> Result<(User, Tokens)> {
+        if !self.settings.registration.is_open() {
+            let message = "registration is closed here; ask an administrator for an account";
+            return Err(Error::new(ErrorCode::Forbidden, message));
+        }
+        let user = create_user(&self.pool, &self.passwords, registration, false).await?;
+        let tokens = self.begin_sign_in(&user, "", "").await?;
+        Ok((user, tokens))
+    }
+
+    /// Signs in. It takes as long whether there is such a user or not.
+    ///
+    /// # Errors
+    /// If address and password do not belong together, or the namespace is not one of the user's.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: String,
+        namespace: &str,
+        agent: &str,
+    ) -> Result<(User, Tokens)> {
+        // What cannot be an address is nobody's, and says so as late.
+        let email = read_email("email", email).unwrap_or_default();
+        let user = users::user_read_by_email(&self.pool, &email).await.map_err(failure::to_error)?;
+        let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        let matches = self.passwords.matches(password, stored).await?;
+        let Some(user) = user.filter(|user| matches && !user.is_disabled) else {
+            return Err(Error::new(ErrorCode::Unauthenticated, "the e-mail address or the password is wrong"));
+        };
+        let tokens = self.begin_sign_in(&user, namespace, agent).await?;
+        Ok((user, tokens))
+    }
+
+    async fn begin_sign_in(&self, user: &User, namespace: &str, agent: &str) -> Result<Tokens> {
+        let (namespace, name) = self.namespace_of(user, namespace).await?;
+        let refresh = NewSecret::make(Kind::Refresh).map_err(|error| Error::internal(error.to_string()))?;
+        let sign_in = Uuid::now_v7();
+        let agent = limits::clean_message(agent, AGENT_BYTES_MAX);
+        users::sign_in_create(&self.pool, sign_in, user.id, &refresh.hash, &agent).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::CommandCommitted);
+        let access = self.verifier.signer.sign(user.id, sign_in, namespace).await?;
+        Ok(Tokens { access, refresh: refresh.text, namespace: name })
+    }
+
+    /// Gives the next pair of tokens.
+    ///
+    /// # Errors
+    /// If the token is none, was used before, or the namespace is not one of the user's.
+    pub async fn refresh(&self, token: &str, namespace: &str) -> Result<Tokens> {
+        let unknown = || Error::new(ErrorCode::Unauthenticated, "the refresh token is not valid; sign in again");
+        let hash = Kind::Refresh.hash(token).ok_or_else(unknown)?;
+        let next = NewSecret::make(Kind::Refresh).map_err(|error| Error::internal(error.to_string()))?;
+        let refreshed = users::sign_in_refresh(&self.pool, &hash, &next.hash).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::CommandCommitted);
+        match refreshed {
+            Refreshed::Unknown => Err(unknown()),
+            Refreshed::Reused { sign_in, revision } => {
+                tracing::warn!(%sign_in, "a refresh token came a second time: its sign-in has ended");
+                self.changes.tell(revision, Concerns::SignIn(sign_in)).await;
+                let message = "the refresh token was used before, so the sign-in has ended; sign in again";
+                Err(Error::new(ErrorCode::Unauthenticated, message))
+            }
+            Refreshed::Next { sign_in, user } => {
+                let user = self.user(user).await?;
+                if user.is_disabled {
+                    return Err(unknown());
+                }
+                let (namespace, name) = self.namespace_of(&user, namespace).await?;
+                let access = self.verifier.signer.sign(user.id, sign_in, namespace).await?;
+                Ok(Tokens { access, refresh: next.text, namespace: name })
+            }
+        }
+    }
+
+    /// Ends a sign-in of a user, or all of them. Returns how many.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn sign_out(&self, user: Uuid, sign_in: Option<Uuid>) -> Result<u32> {
+        let (ended, revision) = users::sign_in_end(&self.pool, user, sign_in).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::CommandCommitted);
+        self.changes.tell(revision, sign_in.map_or(Concerns::User(user), Concerns::SignIn)).await;
+        Ok(u32::try_from(ended).unwrap_or(0))
+    }
+
+    /// A user's sign-ins, newest first.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn sign_ins(&self, user: Uuid) -> Result<Vec<SignIn>> {
+        users::sign_in_list(&self.pool, user, SIGN_INS_MAX).await.map_err(failure::to_error)
+    }
+
+    /// Changes a user's password and ends all sign-ins but the one it was done with.
+    ///
+    /// # Errors
+    /// If the old one is wrong, or the new one too weak.
+    pub async fn change_password(&self, user: Uuid, sign_in: Uuid, old: String, new: String) -> Result<()> {
+        check_password("new_password", &new)?;
+        let user = self.user(user).await?;
+        if !self.passwords.matches(old, user.password_hash.as_deref()).await? {
+            return Err(Error::new(ErrorCode::Forbidden, "the old password is wrong"));
+        }
+        let hash = self.passwords.hash(new).await?;
+        let revision =
+            users::user_set_password(&self.pool, user.id, &hash, Some(sign_in)).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::CommandCommitted);
+        self.changes.tell(revision, Concerns::User(user.id)).await;
+        Ok(())
+    }
+
+    /// Gives a user another name.
+    ///
+    /// # Errors
+    /// If it is empty or too long.
+    pub async fn rename_user(&self, user: Uuid, name: &str) -> Result<User> {
+        let name = name.trim();
+        if name.is_empty() {
+            return Err(Error::invalid("name", "is empty"));
+        }
+        limits::check_text("name", name, limits::PERSON_NAME_BYTES_MAX)?;
+        users::user_set_name(&self.pool, user, name).await.map_err(failure::to_error)?;
+        fault::reach(FaultPoint::CommandCommitted);
+        self.user(user).await
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn user(&self, id: Uuid) -> Result<User> {
+        let user = users::user_read(&self.pool, id).await.map_err(failure::to_error)?;
+        user.ok_or_else(|| Error::new(ErrorCode::UserNotFound, "there is no such user"))
+    }
+
+    /// The number and name of a user's namespace; their own if no name is given.
+    async fn namespace_of(&self, user: &User, name: &str) -> Result<(Namespace, String)> {
+        if name.is_empty() {
+            let own = namespaces::namespace_name(&self.pool, user.namespace).await.map_err(failure::to_error)?;
+            return Ok((user.namespace, own.unwrap_or_default()));
+        }
+        let namespace = self.namespace(user.id, name).await?;
+        if namespace.deleting_since.is_some() {
+            return Err(Error::new(ErrorCode::Forbidden, format!("the namespace `{name}` is being deleted")));
+        }
+        Ok((namespace.id, namespace.name))
+    }
+}
+
+/// Makes a user.
+///
+/// # Errors
+/// If something is wrong, or the address or name is taken.
+pub async fn create_user(
+    pool: &PgPool,
+    passwords: &Passwords,
+    registration: Registration,
+    is_admin: bool,
+) -> Result<User> {
+    let email = read_email("email", &registration.email)?;
+    check_password("password", &registration.password)?;
+    let (local, _) = email.split_once('@').unwrap_or((&email, ""));
+    let name = if registration.name.trim().is_empty() { local } else { registration.name.trim() };
+    limits::check_text("name", name, limits::PERSON_NAME_BYTES_MAX)?;
+    let chosen = registration.namespace.as_str();
+    if !chosen.is_empty() {
+        limits::check_namespace_name("namespace", chosen)?;
+    }
+    let password_hash = passwords.hash(registration.password).await?;
+    for attempt in 0..NAMES_MAX {
+        let namespace = if chosen.is_empty() { namespace_name(local, attempt) } else { chosen.to_owned() };
+        let new = NewUser {
+            id: Uuid::now_v7(),
+            email: &email,
+            name,
+            password_hash: &password_hash,
+            is_admin,
+            namespace_name: &namespace,
+        };
+        match users::user_create(pool, &new).await.map_err(failure::to_error)? {
+            Ok(user) => {
+                fault::reach(FaultPoint::CommandCommitted);
+                return Ok(user);
+            }
+            Err(Taken::Email) => {
+                return Err(Error::new(ErrorCode::NameTaken, format!("there is a user {email} already")));
+            }
+            Err(Taken::Namespace) if !chosen.is_empty() => {
+                return Err(Error::new(ErrorCode::NameTaken, format!("the namespace `{chosen}` is taken")));
+            }
+            Err(Taken::Namespace) => {}
+        }
+    }
+    Err(Error::invalid("namespace", "is taken, however it is varied; choose one"))
+}
+
+/// Reads an e-mail address; letters count as lower case.
+///
+/// # Errors
+/// If it cannot be one.
+pub fn read_email(field: &str, text: &str) -> Result<String> {
+    let email = text.trim().to_lowercase();
+    limits::check_text(field, &email, limits::EMAIL_BYTES_MAX)?;
+    let parts = email.rsplit_once('@').filter(|(local, domain)| {
+        !local.is_empty() && domain.len() >= 3 && !domain.starts_with('.') && !domain.ends_with('.')
+    });
+    let is_plain = !email.chars().any(|character| character.is_whitespace() || character.is_control());
+    if parts.is_none() || !is_plain {
+        return Err(Error::invalid(field, "is not an e-mail address such as ada@example.com"));
+    }
+    Ok(email)
+}
+
+/// A name for the namespace of somebody with this address; a later attempt has another end.
+fn namespace_name(local: &str, attempt: u32) -> String {
+    let mut name = String::new();
+    for character in local.chars() {
+        match character {
+            'a'..='z' | '0'..='9' => name.push(character),
+            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    let room = limits::NAMESPACE_NAME_BYTES_MAX - "user--ffffff".len();
+    name.truncate(room);
+    let name = name.trim_end_matches('-');
+    let base = match name {
+        "" => "user".to_owned(),
+        name if name.len() < limits::NAMESPACE_NAME_BYTES_MIN || !name.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            format!("user-{name}")
+        }
+        name => name.to_owned(),
+    };
+    match attempt {
+        0 => base,
+        _ => format!("{base}-{:06x}", rand::random_range(0..1_u32 << 24)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(read_email("email", " Ada@Example.COM ").unwrap(), "ada@example.com");
+        assert!(read_email("email", "иван@пример.рф").is_ok());
+        for wrong in ["", "ada", "@example.com", "ada@", "ada@.com", "ada@x", "a b@example.com", "a\0@example.com"] {
+            assert!(read_email("email", wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_address_gives_a_good_name(local in ".{0,80}", attempt in 0..3_u32) {
+            let name = namespace_name(&local.to_lowercase(), attempt);
+            prop_assert!(limits::check_namespace_name("namespace", &name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_recognizable() {
+        assert_eq!(namespace_name("ada.lovelace", 0), "ada-lovelace");
+        assert_eq!(namespace_name("x", 0), "user-x");
+        assert_eq!(namespace_name("42", 0), "user-42");
+        assert!(namespace_name("ada", 1).starts_with("ada-"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Who a token belongs to.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use taskyard_core::{
+    Identity,
+    identity::{Caller, Role, Scopes},
+    task::Namespace,
+};
+use uuid::Uuid;
+
+/// The number that rises whenever anybody loses a right.
+pub async fn revision_read(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("select revision from tasks.identity_revision").fetch_one(pool).await
+}
+
+/// The user of a sign-in, in a namespace that they are a member of.
+pub async fn identity_of_sign_in(
+    pool: &PgPool,
+    sign_in: Uuid,
+    namespace: Namespace,
+    expires_at: DateTime<Utc>,
+) -> Result<Option<Identity>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select u.id, u.email, u.is_admin, m.role, n.name as namespace_name
+        from tasks.sign_ins s
+        join tasks.users u on u.id = s.user_id
+        join tasks.members m on m.namespace = $2 and m.user_id = u.id
+        join tasks.namespaces n on n.id = m.namespace
+        where s.id = $1
+            and s.ended_at is null
+            and s.expires_at > now()
+            and not u.is_disabled
+            and n.deleting_since is null
+        "#,
+        sign_in,
+        namespace,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Identity {
+        caller: Caller::User { id: row.id, sign_in, is_site_admin: row.is_admin },
+        name: row.email,
+        namespace,
+        namespace_name: row.namespace_name,
+        scopes: Role::from_number(row.role).map(Role::scopes).unwrap_or_default(),
+        queues: Vec::new(),
+        expires_at: Some(expires_at),
+    }))
+}
+
+/// The key with this secret.
+pub async fn identity_of_key(pool: &PgPool, secret_hash: &[u8]) -> Result<Option<Identity>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select k.id, k.name, k.namespace, k.scopes, k.queues, k.expires_at, n.name as namespace_name
+        from tasks.keys k
+        join tasks.namespaces n on n.id = k.namespace
+        where k.secret_hash = $1
+            and k.revoked_at is null
+            and (k.expires_at is null or k.expires_at > now())
+            and n.deleting_since is null
+        "#,
+        secret_hash,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Identity {
+        caller: Caller::Key { id: row.id },
+        name: row.name,
+        namespace: row.namespace,
+        namespace_name: row.namespace_name,
+        scopes: Scopes::from_bits(row.scopes),
+        queues: row.queues,
+        expires_at: row.expires_at,
+    }))
+}
