@@ -44,7 +44,7 @@ impl Stack {
         // The log of pods in this process, shown for a test that fails.
         let filter = std::env::var("TASKYARD_TEST_LOG").unwrap_or_else(|_| "info".into());
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        taskyard_tasks::migrate(sandbox.database_url(), Duration::ZERO).await?;
+        taskyard_tasks::setup::migrate(sandbox.database_url(), Duration::ZERO).await?;
         let pool = PgPool::connect(sandbox.database_url()).await?;
         Ok(Self { sandbox, pool, flags: Vec::new() })
     }

@@ -1,5 +1,6 @@
 //! Typed calls of the task and queue services.
 
+mod accounts;
 mod queues;
 mod retry_tasks;
 mod tasks;

@@ -1,19 +1,23 @@
 //! The bearer token that every call carries.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use http::HeaderValue;
 use taskyard_core::{Error, Result};
 
-/// A bearer token, or none. It is never shown in logs.
+/// A bearer token, or none. Clones share it, so that one that ends can be replaced while it is in use. It is never
+/// shown in logs.
 #[derive(Clone, Default)]
-pub struct Token(Option<HeaderValue>);
+pub struct Token(Arc<RwLock<Option<HeaderValue>>>);
 
 impl Token {
-    /// No token: for servers that ask for none.
+    /// No token: for what is open to everybody.
     #[must_use]
-    pub const fn none() -> Self {
-        Self(None)
+    pub fn none() -> Self {
+        Self::default()
     }
 
     /// A token as it was issued, without "Bearer".
@@ -21,14 +25,7 @@ impl Token {
     /// # Errors
     /// If it is empty or holds characters that a header cannot carry.
     pub fn bearer(token: &str) -> Result<Self> {
-        let token = token.trim();
-        if token.is_empty() {
-            return Err(Error::invalid("token", "is empty"));
-        }
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| Error::invalid("token", "holds characters that a header cannot carry"))?;
-        value.set_sensitive(true);
-        Ok(Self(Some(value)))
+        Ok(Self(Arc::new(RwLock::new(Some(header(token)?)))))
     }
 
     /// A token, or none if there is none.
@@ -39,14 +36,35 @@ impl Token {
         token.map_or_else(|| Ok(Self::none()), Self::bearer)
     }
 
-    pub(crate) const fn header(&self) -> Option<&HeaderValue> {
-        self.0.as_ref()
+    /// Puts another one in its place, for all calls that begin from now on.
+    ///
+    /// # Errors
+    /// As [`Token::bearer`].
+    pub fn replace(&self, token: &str) -> Result<()> {
+        let header = header(token)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(header);
+        Ok(())
     }
+
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn header(token: &str) -> Result<HeaderValue> {
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(Error::invalid("token", "is empty"));
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| Error::invalid("token", "holds characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Token(…)" } else { "Token(none)" })
+        f.write_str(if self.header().is_some() { "Token(…)" } else { "Token(none)" })
     }
 }
 
@@ -62,5 +80,14 @@ mod tests {
         assert!(Token::bearer("").is_err());
         assert!(Token::bearer("a\nb").is_err());
         assert!(Token::maybe(None).expect("none").header().is_none());
+    }
+
+    #[test]
+    fn clones_learn_of_the_next_one() {
+        let token = Token::bearer("one").expect("good");
+        let clone = token.clone();
+        token.replace("two").expect("good");
+        assert_eq!(clone.header().expect("a header").as_bytes(), b"Bearer two");
+        assert!(token.replace("").is_err());
     }
 }

@@ -11,6 +11,7 @@ use fred::prelude::{
 };
 
 use tokio::{sync::broadcast::error::RecvError, task::AbortHandle};
+use tokio_util::sync::CancellationToken;
 
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_millis(800);
@@ -60,18 +61,30 @@ impl Redis {
         self.client.publish(self.changed(), message).await
     }
 
-    /// Hears of changes, on a connection of its own that is made again when it breaks. What is told meanwhile is not
-    /// heard: whoever must know all of it has another way to find out.
-    ///
-    /// # Errors
-    /// If the first connection cannot be made.
-    pub async fn hear_changed(&self, mut hear: impl FnMut(&str)) -> Result<(), fred::error::Error> {
+    /// Hears of changes until `stop`, on a connection of its own that is made again when it breaks. What is told
+    /// meanwhile is not heard: whoever must know all of it has another way to find out.
+    pub async fn hear_changed(&self, mut hear: impl FnMut(&str), stop: CancellationToken) {
+        loop {
+            let heard = async {
+                if let Err(error) = self.hear_once(&mut hear).await {
+                    tracing::debug!(%error, "changes cannot be heard");
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            };
+            tokio::select! {
+                () = heard => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn hear_once(&self, hear: &mut impl FnMut(&str)) -> Result<(), fred::error::Error> {
         let client = self.builder.build_subscriber_client()?;
         let mut messages = client.message_rx();
         let connection = client.init().await?;
         let resubscribing = client.manage_subscriptions();
-        client.subscribe(self.changed()).await?;
         let _ends = Ends([connection.abort_handle(), resubscribing.abort_handle()]);
+        client.subscribe(self.changed()).await?;
         loop {
             match messages.recv().await {
                 Ok(message) => {

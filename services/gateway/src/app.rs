@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use taskyard_client::Pods;
 use taskyard_core::{Error, ErrorCode, Result};
-use taskyard_runtime::{health::Health, metrics::Metrics};
+use taskyard_runtime::{health::Health, identity::Identities, metrics::Metrics};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use crate::{config::Config, edge::Requests};
+use crate::{config::Config, edge::Requests, identity::AskTasks};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub(crate) struct App(Arc<Shared>);
 struct Shared {
     config: Config,
     pods: Pods,
+    identities: Identities,
     health: Health,
     requests: Requests,
     // In KiB: a permit for every started one.
@@ -27,8 +28,9 @@ struct Shared {
 
 impl App {
     pub(crate) fn new(config: Config, pods: Pods, health: Health, metrics: &Metrics) -> Self {
+        let identities = Identities::new(AskTasks(pods.clone()));
         let bodies = Arc::new(Semaphore::new(config.bodies_bytes_max / 1024));
-        Self(Arc::new(Shared { config, pods, health, requests: Requests::new(metrics), bodies }))
+        Self(Arc::new(Shared { config, pods, identities, health, requests: Requests::new(metrics), bodies }))
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -37,6 +39,10 @@ impl App {
 
     pub(crate) fn pods(&self) -> &Pods {
         &self.0.pods
+    }
+
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.0.identities
     }
 
     pub(crate) fn health(&self) -> &Health {

@@ -5,9 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use http::uri::Authority;
 use taskyard_runtime::{
-    config::Problems,
+    config::{Problems, Secret},
     http_server,
-    token::{SharedToken, guard_listen},
 };
 
 /// Flags of the gateway.
@@ -38,8 +37,7 @@ pub struct GatewayArgs {
 
 impl GatewayArgs {
     /// The configuration, checked.
-    pub fn check(self, token: SharedToken, problems: &mut Problems) -> Option<Config> {
-        problems.take(guard_listen(self.listen, &token));
+    pub fn check(self, redis: Option<RedisAt>, problems: &mut Problems) -> Option<Config> {
         let mut names = Vec::new();
         for host in self.hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty()) {
             match Authority::try_from(host) {
@@ -54,8 +52,17 @@ impl GatewayArgs {
             problems.add("--tasks-url (TASKYARD_TASKS_URL) is empty; it must be a URL such as http://tasks:50051");
         }
         let hosts = if names.is_empty() { Hosts::for_address(self.listen) } else { Hosts::these(names) };
-        Some(Config { hosts, ..Config::new(self.listen, self.tasks_urls, token) })
+        Some(Config { hosts, redis, ..Config::new(self.listen, self.tasks_urls) })
     }
+}
+
+/// Redis, and what all names in it begin with.
+#[derive(Clone, Debug)]
+pub struct RedisAt {
+    /// Where it is.
+    pub url: Secret,
+    /// What all names begin with.
+    pub prefix: String,
 }
 
 /// What the gateway runs with.
@@ -67,8 +74,8 @@ pub struct Config {
     pub tasks_urls: Vec<String>,
     /// Names by which it may be called.
     pub hosts: Hosts,
-    /// The token that clients show, and that it shows to the tasks service.
-    pub token: SharedToken,
+    /// Where it hears of changes at once; without it, it looks every few seconds.
+    pub redis: Option<RedisAt>,
     /// How connections are bounded.
     pub http: http_server::Options,
     /// How long a request may take if its client says nothing, and at most.
@@ -82,12 +89,12 @@ pub struct Config {
 impl Config {
     /// The defaults for an address.
     #[must_use]
-    pub fn new(listen: SocketAddr, tasks_urls: Vec<String>, token: SharedToken) -> Self {
+    pub fn new(listen: SocketAddr, tasks_urls: Vec<String>) -> Self {
         Self {
             listen,
             tasks_urls,
             hosts: Hosts::for_address(listen),
-            token,
+            redis: None,
             http: http_server::Options::default(),
             request_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(15),
@@ -114,7 +121,7 @@ impl Hosts {
         if names.iter().any(|name| name == "*") { Self::any() } else { Self(Some(names)) }
     }
 
-    /// Loopback's names on loopback; any where a token guards.
+    /// Loopback's names on loopback, else any.
     #[must_use]
     pub fn for_address(address: SocketAddr) -> Self {
         if address.ip().to_canonical().is_loopback() {
@@ -145,16 +152,16 @@ mod tests {
         gateway: GatewayArgs,
     }
 
-    fn check(flags: &[&str], token: SharedToken) -> Result<Config, String> {
+    fn check(flags: &[&str]) -> Result<Config, String> {
         let command = Command::try_parse_from([&["gateway"], flags].concat()).map_err(|error| error.to_string())?;
         let mut problems = Problems::default();
-        let config = command.gateway.check(token, &mut problems);
+        let config = command.gateway.check(None, &mut problems);
         problems.finish(config).map_err(|error| error.to_string())
     }
 
     #[test]
     fn defaults_are_safe() {
-        let config = check(&[], SharedToken::none()).unwrap();
+        let config = check(&[]).unwrap();
         assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
         assert!(config.hosts.take(Some("localhost:8080")));
         assert!(!config.hosts.take(Some("evil.example")));
@@ -163,9 +170,9 @@ mod tests {
     #[test]
     fn every_mistake_is_named() {
         let wrong = ["--listen", "0.0.0.0:80", "--host", "http://a,b:1,c", "--tasks-url", ""];
-        let error = check(&wrong, SharedToken::none()).unwrap_err();
-        assert!(error.starts_with("the configuration has 4 mistakes"), "{error}");
-        for part in ["set TASKYARD_TOKEN", "`http://a`", "`b:1`", "--tasks-url"] {
+        let error = check(&wrong).unwrap_err();
+        assert!(error.starts_with("the configuration has 3 mistakes"), "{error}");
+        for part in ["`http://a`", "`b:1`", "--tasks-url"] {
             assert!(error.contains(part), "{error}");
         }
     }

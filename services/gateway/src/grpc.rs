@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
 use taskyard_core::{Error, ErrorCode};
-use taskyard_proto::status::to_status;
+use taskyard_proto::{access::stays_open, status::to_status};
 use taskyard_runtime::http_error::Problem;
 use tokio::time::Instant;
 use tonic::Status;
@@ -32,10 +32,6 @@ pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next)
 
 async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     let (mut head, body) = request.into_parts();
-    // As at the tasks service itself, health is open.
-    if !head.uri.path().starts_with("/grpc.health.v1.Health/") {
-        app.config().token.admit(&head.headers).map_err(to_status)?;
-    }
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
     let pod = match head.uri.path() {
         // Streams are spread evenly, and not sent to a pod that is about to stop.

@@ -13,6 +13,7 @@ mod app;
 mod config;
 mod edge;
 mod grpc;
+mod identity;
 mod read;
 mod rest;
 mod router;
@@ -20,11 +21,12 @@ mod shape;
 
 use anyhow::Context;
 use taskyard_client::{Pods, Token};
-use taskyard_runtime::{health::Health, http_server, metrics::Metrics, token::guard_listen};
+use taskyard_redis::Redis;
+use taskyard_runtime::{health::Health, http_server, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, GatewayArgs, Hosts};
+pub use config::{Config, GatewayArgs, Hosts, RedisAt};
 
 use app::App;
 
@@ -41,14 +43,16 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the gateway's port")?;
-    guard_listen(address, &config.token)?;
-    let token = Token::maybe(config.token.expose())?;
-    let pods = Pods::connect(&config.tasks_urls, token).context("the tasks service's URL")?;
+    // It has no right of its own: every call shows its caller's token.
+    let pods = Pods::connect(&config.tasks_urls, Token::none()).context("the tasks service's URL")?;
+    let redis = config.redis.as_ref().map(|redis| Redis::connect(redis.url.expose(), &redis.prefix)).transpose();
+    let redis = redis.context("REDIS_URL cannot be read")?;
     let http = config.http;
     let app = App::new(config, pods, health.clone(), &metrics);
 
     health.ready(READY, false);
     let first_contact = tokio::spawn(first_contact(app.clone(), health.clone()));
+    let changes = tokio::spawn(hear_changes(app.clone(), redis, shutdown.clone()));
     tracing::info!(%address, "the gateway listens");
     let serving = http_server::serve(listener, router::router(app), http, shutdown.clone());
     tokio::pin!(serving);
@@ -60,6 +64,7 @@ pub async fn run(
         }
     }
     first_contact.abort();
+    changes.abort();
     tracing::info!(%address, "the gateway has stopped");
     Ok(())
 }
@@ -73,6 +78,17 @@ async fn first_contact(app: App, health: Health) {
         tracing::info!("waiting for the tasks service");
     }
     health.ready(READY, true);
+}
+
+/// Hears who has lost a right.
+async fn hear_changes(app: App, redis: Option<Redis>, shutdown: CancellationToken) {
+    let identities = app.identities();
+    let hear = async {
+        if let Some(redis) = redis {
+            redis.hear_changed(|message| identities.hear_message(message), shutdown.clone()).await;
+        }
+    };
+    tokio::join!(identities.look(shutdown.clone()), hear);
 }
 
 #[cfg(test)]

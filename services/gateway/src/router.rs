@@ -16,7 +16,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(app.clone(), edge::guard));
-    let open = app.health().routes();
+    let open = rest::open_routes().with_state(app.clone()).merge(app.health().routes());
     let routes = guarded.with_state(app.clone()).merge(open).method_not_allowed_fallback(no_method);
     // The last one is the first that a request meets.
     routes

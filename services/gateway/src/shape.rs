@@ -1,6 +1,7 @@
 //! JSON as clients see it: names as in the proto, times as RFC 3339 texts (`…_at`), durations as numbers with their unit
 //! in the name, payloads and results as they are.
 
+mod account;
 mod event;
 mod field;
 mod filter;
@@ -9,6 +10,10 @@ mod queue;
 mod task;
 mod time;
 
+pub(crate) use account::{
+    InvitationSecret, Invitations, Key, KeySecret, Keys, Me, Member, Members, Namespace, Namespaces, Role, SignIns,
+    SignedIn, Tokens, User,
+};
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order};

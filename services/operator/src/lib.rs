@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use kube::Client;
 use rustls::ServerConfig;
 use taskyard_client::{Pods, Token};
-use taskyard_runtime::{health::Health, http_server, token::SharedToken};
+use taskyard_runtime::{config::Secret, health::Health, http_server};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +43,12 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// If the configuration cannot be run with, or this is no pod of a Kubernetes cluster.
 pub async fn run(
     config: Config,
-    token: SharedToken,
+    token: Secret,
     listener: TcpListener,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let pods = Pods::connect(&config.tasks_urls, Token::maybe(token.expose())?).context("the tasks service's URL")?;
+    let pods = Pods::connect(&config.tasks_urls, Token::bearer(token.expose())?).context("the tasks service's URL")?;
     let client =
         Client::try_default().await.context("the Kubernetes API cannot be found; the operator runs in a cluster")?;
     health.ready(READY, false);

@@ -157,7 +157,7 @@ pub async fn run(
     loops.critical("tasks: backlog", HeardBacklog::listen(app.clone(), last_stop.clone()));
     loops.critical("tasks: signing keys", signer.keep(last_stop.clone()));
     loops.critical("tasks: uses of keys", uses.keep(pool.clone(), last_stop.clone()));
-    loops.critical("tasks: changes", Changes::hear(redis.clone(), identities.clone(), last_stop.clone()));
+    loops.critical("tasks: changes", app.changes.clone().hear(last_stop.clone()));
     loops.critical("tasks: partitions", make_partitions(app.clone(), last_stop.clone()));
     loops.critical("tasks: readiness", watch_readiness(app.clone(), health.clone(), last_stop.clone()));
     let leading = tokio::spawn(dispatcher::run(app.clone(), redis, stop.clone()));

@@ -102,6 +102,18 @@ pub async fn create_key(database_url: &str, namespace: &str, name: &str, scopes:
     Ok(secret)
 }
 
+/// Whether a key is good in this database.
+///
+/// # Errors
+/// If the database cannot be reached.
+pub async fn knows_key(database_url: &str, key: &str) -> Result<bool> {
+    let Some(hash) = Kind::Key.hash(key) else { return Ok(false) };
+    let pool = connect(database_url).await?;
+    let known = store::identity::identity_of_key(&pool, &hash).await?.is_some();
+    pool.close().await;
+    Ok(known)
+}
+
 /// A key for a service of ours, as TASKYARD_WORKER_KEY and the like take it.
 ///
 /// # Errors

@@ -3,8 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    commands::{admin, completions, devstack, health, migrate, queue, role, task, up, work},
-    server,
+    commands::{admin, completions, devstack, health, key, login, migrate, queue, role, task, up, work},
 };
 
 /// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
@@ -25,6 +24,14 @@ pub enum Command {
     Task(Box<task::Args>),
     /// Show and steer queues
     Queue(queue::Args),
+    /// Make, list and end the keys of programs and workers
+    Key(key::Args),
+    /// Sign in at a server and remember it
+    Login(login::LoginArgs),
+    /// End a sign-in and forget it
+    Logout(login::LogoutArgs),
+    /// Say who one is at a server
+    Whoami(login::WhoAmIArgs),
     /// Make any program a worker: it is run for each task
     Work(Box<work::Args>),
     /// Run the gateway: REST and gRPC for everybody
@@ -63,8 +70,6 @@ pub fn command() -> clap::Command {
             up.mut_arg("grace_period_s", |grace| grace.default_value("4"))
                 .mut_arg("log", |log| log.default_value("warn"))
         })
-        // As for all other clients.
-        .mut_subcommand("work", |work| work.mut_arg("url", |url| url.default_value(server::URL_DEFAULT)))
 }
 
 #[cfg(test)]
@@ -87,6 +92,10 @@ mod tests {
             "taskyard devstack -- cargo test --workspace",
             "taskyard work --queue q --kind k --concurrency 8 -- python3 -c x",
             "taskyard up --listen 127.0.0.1:0",
+            "taskyard login --url http://a:1 --email a@b.example --password-file - --profile p",
+            "taskyard key create ci --scope tasks:write --scope work --queue mail",
+            "taskyard key list --profile p",
+            "taskyard whoami --json",
         ] {
             if let Err(error) = command().try_get_matches_from(line.split(' ')) {
                 panic!("{line}: {error}");

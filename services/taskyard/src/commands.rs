@@ -4,7 +4,9 @@ pub mod admin;
 pub mod completions;
 pub mod devstack;
 pub mod health;
+pub mod key;
 mod listen;
+pub mod login;
 pub mod migrate;
 pub mod queue;
 pub mod role;
@@ -24,6 +26,10 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Up(args) => runtime::large(up::run(*args)),
         Command::Task(args) => runtime::small(task::run(*args)),
         Command::Queue(args) => runtime::small(queue::run(args)),
+        Command::Key(args) => runtime::small(key::run(args)),
+        Command::Login(args) => runtime::small(login::login(args)),
+        Command::Logout(args) => runtime::small(login::logout(args)),
+        Command::Whoami(args) => runtime::small(login::who_am_i(args)),
         Command::Work(args) => runtime::large(work::run(*args)),
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
         Command::Tasks(args) => runtime::large(role::tasks::run(*args)),

@@ -1,12 +1,14 @@
 //! JSON for scripts, the same as REST shows it: times as RFC 3339 texts (`…_at`), durations as numbers with their unit
 //! in the name, payloads and results as they are. A test compares the two.
 
+mod account;
 mod event;
 mod import;
 mod queue;
 mod task;
 mod time;
 
+pub use account::{Key, KeySecret, Me};
 pub use event::{Event, Mark};
 pub use import::{Imported, LineError, Reason};
 pub use queue::Queue;

@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod json;
 mod output;
+mod profile;
 mod progress;
 mod read;
 mod runtime;

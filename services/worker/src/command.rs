@@ -38,11 +38,11 @@ use std::{ffi::OsString, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use taskyard_client::{
-    Pods, Token,
+    Pods,
     worker::{Context, Handler, Job, Outcome, Worker},
 };
 use taskyard_core::limits;
-use taskyard_runtime::config::{Problems, TokenArgs};
+use taskyard_runtime::config::Problems;
 use tokio_util::sync::CancellationToken;
 
 use self::{program::Program, stderr::Passed};
@@ -51,18 +51,6 @@ use crate::config::{check_grace_period, check_queues, check_slots, worker_name};
 /// What `taskyard work` is told.
 #[derive(Args, Clone, Debug)]
 pub struct CommandConfig {
-    /// The tasks service's gRPC address: one URL, or several with commas between
-    #[arg(
-        long,
-        env = "TASKYARD_URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:50051",
-        value_name = "URL"
-    )]
-    pub url: Vec<String>,
-    /// The token of this installation
-    #[command(flatten)]
-    pub token: TokenArgs,
     /// A queue to serve; repeat it for more; every queue if not given
     #[arg(long = "queue", value_name = "QUEUE")]
     pub queues: Vec<String>,
@@ -87,9 +75,8 @@ pub struct CommandConfig {
 ///
 /// # Errors
 /// If the configuration is wrong, the command is not there, or the pods refuse this worker.
-pub async fn run(config: CommandConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(config: CommandConfig, pods: Pods, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut problems = Problems::default();
-    let token = config.token.check(&mut problems);
     let program = problems.take(Program::find(&config.command));
     check_slots("--concurrency", config.concurrency, &mut problems);
     check_queues(&config.queues, &mut problems);
@@ -99,7 +86,6 @@ pub async fn run(config: CommandConfig, shutdown: CancellationToken) -> anyhow::
     }
     let program = problems.finish(program)?;
 
-    let pods = Pods::connect(&config.url, Token::maybe(token.expose())?)?;
     let worker = Worker::builder(pods)
         .name(worker_name(config.worker_name))
         .queues(config.queues)

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use taskyard_core::limits;
-use taskyard_runtime::config::{Problems, TokenArgs, WrongConfig};
+use taskyard_runtime::config::{Problems, Secret, TokenArgs, WrongConfig};
 
 /// A result is the answer as a JSON string, in which a byte can take six, and results are at most 1 MiB.
 const HTTP_RESPONSE_BYTES_MAX: usize = 131_072;
@@ -20,7 +20,7 @@ pub struct Config {
         value_name = "URL"
     )]
     pub tasks_url: Vec<String>,
-    /// The token of this installation
+    /// Its key: of the installation's workers, or of one namespace
     #[command(flatten)]
     pub token: TokenArgs,
     /// How many tasks it runs at once
@@ -48,7 +48,7 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub urls: Vec<String>,
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     pub name: String,
     pub queues: Vec<String>,
     pub slots: u32,
@@ -61,7 +61,7 @@ impl Config {
     /// Names every mistake at once.
     pub(crate) fn check(self) -> Result<Checked, WrongConfig> {
         let mut problems = Problems::default();
-        let token = self.token.check(&mut problems).expose().map(str::to_owned);
+        let token = self.token.require("the key of the installation's workers (tys_…), or one of a namespace (tyk_…)", &mut problems);
         check_slots("--slots", self.slots, &mut problems);
         check_queues(&self.queues, &mut problems);
         check_grace_period(self.grace_period_s, &mut problems);

@@ -8,7 +8,7 @@ use taskyard_client::worker::{Context, Handler, Job, Outcome};
 use self::http::Http;
 
 /// Their names.
-pub(crate) const NAMES: [&str; 3] = ["http", "noop", "sleep"];
+pub(crate) use taskyard_core::task::BUILT_IN_KINDS as NAMES;
 
 /// Runs the built-in kinds of task.
 pub(crate) struct BuiltIn {

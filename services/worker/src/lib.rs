@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use taskyard_client::{Pods, Token, worker::Worker};
-use taskyard_runtime::health::Health;
+use taskyard_runtime::{config::Secret, health::Health};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub async fn run(config: Config, health: Health, shutdown: CancellationToken) ->
     health.ready(READY, false);
     let checked = config.check()?;
     let handler = BuiltIn::new(checked.allow_private_addresses, checked.http_response_bytes_max)?;
-    let pods = Pods::connect(&checked.urls, Token::maybe(checked.token.as_deref())?)?;
+    let pods = Pods::connect(&checked.urls, Token::maybe(checked.token.as_ref().map(Secret::expose))?)?;
     let first_contact = tokio::spawn(first_contact(pods.clone(), health));
     let worker = Worker::builder(pods)
         .name(checked.name)

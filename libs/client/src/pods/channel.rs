@@ -13,8 +13,9 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use taskyard_core::limits::REQUEST_BYTES_MAX;
 use taskyard_proto::v1::{
+    key_service_client::KeyServiceClient, namespace_service_client::NamespaceServiceClient,
     queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
-    work_service_client::WorkServiceClient,
+    user_service_client::UserServiceClient, work_service_client::WorkServiceClient,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body, transport::Channel};
@@ -66,6 +67,24 @@ impl PodChannel {
             .max_encoding_message_size(REQUEST_BYTES_MAX)
     }
 
+    /// A client of the user service.
+    #[must_use]
+    pub fn users(self) -> UserServiceClient<Self> {
+        UserServiceClient::new(self)
+    }
+
+    /// A client of the namespace service.
+    #[must_use]
+    pub fn namespaces(self) -> NamespaceServiceClient<Self> {
+        NamespaceServiceClient::new(self)
+    }
+
+    /// A client of the key service.
+    #[must_use]
+    pub fn keys(self) -> KeyServiceClient<Self> {
+        KeyServiceClient::new(self)
+    }
+
     /// A client of the work service, with our limits of size.
     #[must_use]
     pub fn work(self) -> WorkServiceClient<Self> {
@@ -107,7 +126,7 @@ impl Service<Request<Body>> for PodChannel {
         if let Some(token) = self.token.header()
             && !headers.contains_key(AUTHORIZATION)
         {
-            headers.insert(AUTHORIZATION, token.clone());
+            headers.insert(AUTHORIZATION, token);
         }
         if let Some(deadline) = self.deadline
             && !headers.contains_key(GRPC_TIMEOUT)

@@ -149,6 +149,13 @@ impl Identities {
         let _ = self.0.changes.send(concerns);
     }
 
+    /// Takes note of what was heard over Redis; what is no change of identities is passed over.
+    pub fn hear_message(&self, message: &str) {
+        if let Ok(change) = message.parse() {
+            self.hear(change);
+        }
+    }
+
     /// Asks for the revision, again and again, until `stop`.
     pub async fn look(&self, stop: CancellationToken) {
         let mut heard_at = Instant::now();

@@ -1,17 +1,27 @@
-//! Who has no token stays outside.
+//! Who calls: verified here, so that nobody unknown gets further. What they may do is decided by the tasks service.
 
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use taskyard_runtime::http_error::Problem;
+use taskyard_runtime::{
+    http_error::Problem,
+    identity::{Verified, bearer},
+};
 
 use crate::app::App;
 
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match app.config().token.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let identity = match bearer(request.headers()) {
+        Ok(token) => app.identities().of(token).await,
+        Err(error) => Err(error),
+    };
+    match identity {
+        Ok(identity) => {
+            request.extensions_mut().insert(Verified(identity));
+            next.run(request).await
+        }
         Err(error) => Problem::new(error).into_response(),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderValue, header::AUTHORIZATION, request::Parts},
+};
 use taskyard_core::{Error, Result};
 use taskyard_runtime::http_error::Problem;
 use tokio::time::Instant;
@@ -17,6 +20,8 @@ pub(crate) struct Call {
     /// The client's own (`X-Request-Timeout-Ms`), or the greatest.
     pub(crate) deadline: Instant,
     id: Option<RequestId>,
+    // The caller's own, so that the tasks service judges who it is.
+    authorization: Option<HeaderValue>,
 }
 
 impl Call {
@@ -27,6 +32,11 @@ impl Call {
             && let Ok(id) = id.as_str().parse()
         {
             request.metadata_mut().insert("x-request-id", id);
+        }
+        if let Some(authorization) = &self.authorization
+            && let Ok(value) = authorization.as_bytes().try_into()
+        {
+            request.metadata_mut().insert(AUTHORIZATION.as_str(), value);
         }
         request
     }
@@ -41,7 +51,8 @@ impl FromRequestParts<App> for Call {
             None => most,
             Some(text) => timeout(text.as_bytes(), most)?,
         };
-        Ok(Self { deadline: Instant::now() + timeout, id: parts.extensions.get().cloned() })
+        let authorization = parts.headers.get(AUTHORIZATION).cloned();
+        Ok(Self { deadline: Instant::now() + timeout, id: parts.extensions.get().cloned(), authorization })
     }
 }
 

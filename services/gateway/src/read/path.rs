@@ -5,7 +5,7 @@ use axum::{
     http::request::Parts,
 };
 use taskyard_core::{Error, Result, limits};
-use taskyard_proto::convert::read_task_id;
+use taskyard_proto::convert::{read_task_id, read_uuid};
 use taskyard_runtime::http_error::Problem;
 
 use crate::app::App;
@@ -35,6 +35,83 @@ impl FromRequestParts<App> for QueueName {
         limits::check_name("name", &name)?;
         Ok(Self(name))
     }
+}
+
+/// A key's id, as a path names it.
+#[derive(Debug)]
+pub(crate) struct KeyId(pub(crate) String);
+
+impl FromRequestParts<App> for KeyId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Ok(Self(read_uuid("id", &segment(parts, app, "id").await?)?.to_string()))
+    }
+}
+
+/// A sign-in's id, as a path names it.
+#[derive(Debug)]
+pub(crate) struct SignInId(pub(crate) String);
+
+impl FromRequestParts<App> for SignInId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Ok(Self(read_uuid("id", &segment(parts, app, "id").await?)?.to_string()))
+    }
+}
+
+/// A namespace's name, as a path names it.
+#[derive(Debug)]
+pub(crate) struct NamespaceName(pub(crate) String);
+
+impl FromRequestParts<App> for NamespaceName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let name = segment(parts, app, "name").await?;
+        limits::check_namespace_name("name", &name)?;
+        Ok(Self(name))
+    }
+}
+
+/// A member of a namespace, as a path names it.
+#[derive(Debug)]
+pub(crate) struct MemberOf {
+    pub(crate) namespace: String,
+    pub(crate) user_id: String,
+}
+
+impl FromRequestParts<App> for MemberOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let (namespace, user_id) = two_segments(parts, app, "user_id").await?;
+        Ok(Self { namespace, user_id })
+    }
+}
+
+/// An invitation to a namespace, as a path names it.
+#[derive(Debug)]
+pub(crate) struct InvitationOf {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+}
+
+impl FromRequestParts<App> for InvitationOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let (namespace, id) = two_segments(parts, app, "id").await?;
+        Ok(Self { namespace, id })
+    }
+}
+
+async fn two_segments(parts: &mut Parts, app: &App, field: &str) -> Result<(String, String)> {
+    let path = Path::<(String, String)>::from_request_parts(parts, app).await;
+    let Path((namespace, id)) = path.map_err(|error| Error::invalid(field, error.body_text()))?;
+    limits::check_namespace_name("name", &namespace)?;
+    Ok((namespace, read_uuid(field, &id)?.to_string()))
 }
 
 async fn segment(parts: &mut Parts, app: &App, field: &str) -> Result<String> {

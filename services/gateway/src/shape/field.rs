@@ -4,7 +4,8 @@ use taskyard_core::Error;
 use taskyard_proto::v1;
 
 /// The proto's name and the JSON name, where they differ.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
+    ("expires_time", "expires_at"),
     ("due_time", "due_at"),
     ("delay", "delay_ms"),
     ("timeout", "timeout_ms"),

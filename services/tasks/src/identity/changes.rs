@@ -1,7 +1,5 @@
 //! Tells all processes when somebody has lost a right, and hears of it.
 
-use std::time::Duration;
-
 use taskyard_redis::Redis;
 use taskyard_runtime::identity::{Change, Concerns, Identities};
 use tokio_util::sync::CancellationToken;
@@ -29,27 +27,9 @@ impl Changes {
     }
 
     /// Hears of changes until `stop`, and asks for the revision as long.
-    pub async fn hear(redis: Redis, identities: Identities, stop: CancellationToken) -> anyhow::Result<()> {
-        let look = identities.look(stop.clone());
-        let hear = async {
-            while !stop.is_cancelled() {
-                let heard = redis.hear_changed(|message| {
-                    if let Ok(change) = message.parse() {
-                        identities.hear(change);
-                    }
-                });
-                tokio::select! {
-                    ended = heard => {
-                        if let Err(error) = ended {
-                            tracing::debug!(%error, "changes cannot be heard");
-                        }
-                    }
-                    () = stop.cancelled() => return,
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        };
-        tokio::join!(look, hear);
+    pub async fn hear(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let hear = self.redis.hear_changed(|message| self.identities.hear_message(message), stop.clone());
+        tokio::join!(self.identities.look(stop), hear);
         Ok(())
     }
 }

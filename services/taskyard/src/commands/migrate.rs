@@ -29,7 +29,7 @@ pub async fn run(args: Args) -> Outcome {
     let postgres = problems.finish(postgres)?;
     telemetry::init(&args.log)?;
     let wait = Duration::from_secs(args.wait_s);
-    taskyard_tasks::migrate(postgres.url.expose(), wait).await.context("the schema could not be brought up to date")?;
+    taskyard_tasks::setup::migrate(postgres.url.expose(), wait).await.context("the schema could not be brought up to date")?;
     note("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

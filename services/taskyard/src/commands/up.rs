@@ -1,11 +1,16 @@
 //! `taskyard up`: everything in one process.
 
+mod account;
 mod part;
 mod plan;
 mod ports;
 mod summary;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use taskyard_devstack::Devstack;
@@ -15,14 +20,19 @@ use taskyard_runtime::{
     metrics::Metrics,
     ops, shutdown, telemetry,
 };
+use taskyard_tasks::setup;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    account::Accounts,
     part::Part,
     plan::Plan,
     ports::{Addresses, Ports},
 };
-use crate::output::{Output, note};
+use crate::{
+    commands::listen,
+    output::{Output, note},
+};
 
 /// How long it may take to be ready before it is told what is missing.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -63,7 +73,7 @@ pub struct Args {
 
 /// Runs everything until a signal, or until a part of it fails.
 pub async fn run(args: Args) -> Result<()> {
-    let log = args.log.clone();
+    let (log, dir) = (args.log.clone(), args.dir.clone());
     let plan = Plan::check(args)?;
     telemetry::init(&log)?;
     let Ports { gateway, tasks, ops, addresses } = plan.bind().await?;
@@ -79,17 +89,17 @@ pub async fn run(args: Args) -> Result<()> {
         () = stop.cancelled() => return Ok(()),
     };
     let migrated = tokio::select! {
-        migrated = taskyard_tasks::migrate(stack.postgres_url(), Duration::ZERO) => {
+        migrated = setup::migrate(stack.postgres_url(), Duration::ZERO) => {
             migrated.context("the schema could not be brought up to date")
         }
         () = stop.cancelled() => Ok(()),
     };
     let outcome = match migrated {
         Ok(()) if !stop.is_cancelled() => {
-            let has_token = plan.has_token();
+            let accounts = account::ensure(stack.postgres_url(), &dir).await.context("the first administrator")?;
             let parts = plan.start(&stack, addresses, gateway, tasks, &health, &metrics).await;
             health.ready(STARTED, true);
-            serve(parts, &stack, addresses, has_token, &health, &stop).await
+            serve(parts, &stack, addresses, (&dir, &accounts), &health, &stop).await
         }
         migrated => migrated,
     };
@@ -105,15 +115,20 @@ async fn serve(
     mut parts: Vec<Part>,
     stack: &Devstack,
     addresses: Addresses,
-    has_token: bool,
+    (dir, accounts): (&Path, &Accounts),
     health: &Health,
     stop: &CancellationToken,
 ) -> Result<()> {
     let welcome = async {
         wait_until_ready(health).await;
+        if let Accounts::New(account) | Accounts::Known(account) = accounts
+            && let Err(error) = account::remember(dir, account, format!("http://{}", listen::reachable(addresses.gateway)))
+        {
+            note(&format!("the command line will not find this server by itself: {error:#}"));
+        }
         let mut output = Output::new(false);
         // Who closes its output wants no summary.
-        let _ = output.line(&summary::text(addresses, stack.dir(), has_token)).and_then(|()| output.flush());
+        let _ = output.line(&summary::text(addresses, stack.dir(), accounts)).and_then(|()| output.flush());
         std::future::pending().await
     };
     let mut outcome = tokio::select! {

@@ -3,6 +3,8 @@
 use taskyard_runtime::{config::LogArgs, shutdown, telemetry};
 use taskyard_worker::command::{self, CommandConfig};
 
+use crate::server::ServerPlace;
+
 /// Which tasks, and the command that does them.
 #[derive(clap::Args, Debug)]
 #[command(
@@ -13,6 +15,8 @@ use taskyard_worker::command::{self, CommandConfig};
 )]
 pub struct Args {
     #[command(flatten)]
+    server: ServerPlace,
+    #[command(flatten)]
     config: CommandConfig,
     #[command(flatten)]
     log: LogArgs,
@@ -22,5 +26,6 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init(&args.log)?;
     let stop = shutdown::on_signal()?;
-    command::run(args.config, stop).await
+    let pods = args.server.connect().await?.pods().clone();
+    command::run(args.config, pods, stop).await
 }

@@ -1,8 +1,8 @@
 //! `taskyard gateway`.
 
-use taskyard_gateway::GatewayArgs;
+use taskyard_gateway::{GatewayArgs, RedisAt};
 use taskyard_runtime::{
-    config::{LogArgs, OpsArgs, Problems, TokenArgs},
+    config::{LogArgs, OpsArgs, Problems, RedisArgs},
     telemetry,
 };
 
@@ -14,7 +14,10 @@ pub struct Args {
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
-    token: TokenArgs,
+    redis: RedisArgs,
+    /// What all names in Redis begin with; the tasks service's
+    #[arg(long, env = "TASKYARD_PREFIX", default_value = "taskyard", value_name = "NAME")]
+    prefix: String,
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
@@ -24,8 +27,8 @@ pub struct Args {
 /// Runs the gateway.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut problems = Problems::default();
-    let token = args.token.check(&mut problems);
-    let config = args.gateway.check(token, &mut problems);
+    let redis = args.redis.check(&mut problems).map(|url| RedisAt { url, prefix: args.prefix });
+    let config = args.gateway.check(redis, &mut problems);
     let config = problems.finish(config)?;
     telemetry::init(&args.log)?;
     let mut problems = Problems::default();

@@ -24,9 +24,9 @@ pub struct Args {
 /// Runs the operator.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut problems = Problems::default();
-    let token = args.token.check(&mut problems);
+    let token = args.token.require("the operator's key (tys_…)", &mut problems);
     let config = args.operator.check(&mut problems);
-    let config = problems.finish(config)?;
+    let (config, token) = problems.finish(config.zip(token))?;
     telemetry::init(&args.log)?;
     let mut problems = Problems::default();
     let operator = listen::bind(config.listen, "--listen", &mut problems).await;

@@ -4,12 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use taskyard_devstack::{Devstack, Options};
-use taskyard_gateway::GatewayArgs;
+use taskyard_core::identity::Service;
+use taskyard_gateway::{GatewayArgs, RedisAt};
 use taskyard_runtime::{
     config::{NatsArgs, PostgresArgs, Problems, RedisArgs, Secret, TokenArgs},
     health::Health,
     metrics::Metrics,
 };
+use taskyard_tasks::setup;
 use tokio::net::TcpListener;
 
 use super::{Addresses, Args, Part, Ports};
@@ -32,7 +34,7 @@ const WORKER_RESPONSE_BYTES_MAX: usize = 65_536;
 pub struct Plan {
     tasks: taskyard_tasks::Checked,
     gateway: taskyard_gateway::Config,
-    token: TokenArgs,
+    worker_key: Secret,
     wanted: Addresses,
     allow_private_addresses: bool,
     servers: Options,
@@ -43,26 +45,21 @@ impl Plan {
     pub fn check(args: Args) -> Result<Self> {
         let Args { dir, programs_dir, listen, hosts, allow_private_addresses, mut tasks, ops, log: _ } = args;
         let mut problems = Problems::default();
-        let token = tasks.token.check(&mut problems);
         let servers = servers(dir, programs_dir, &mut tasks, &mut problems);
         let wanted = Addresses { gateway: listen, tasks: tasks.settings.listen, ops: ops.ops_listen };
         // The tasks service's real address takes the place of this one.
         let gateway = GatewayArgs { listen, tasks_urls: vec![url_of(wanted.tasks)], hosts };
-        let gateway = gateway.check(token.clone(), &mut problems);
-        let given_token = TokenArgs { token: token.expose().map(Secret::from), token_file: None };
-        tasks.token = given_token.clone();
+        let gateway = gateway.check(None, &mut problems);
+        // Of this process only, so that it is new each time; workers elsewhere have theirs beside it.
+        let worker_key = Secret::from(setup::make_service_key()?);
         match (tasks.check(), problems.finish(gateway)) {
-            (Ok(tasks), Ok(gateway)) => {
-                Ok(Self { tasks, gateway, token: given_token, wanted, allow_private_addresses, servers })
+            (Ok(mut tasks), Ok(gateway)) => {
+                tasks.services.push((Service::Worker, worker_key.clone()));
+                Ok(Self { tasks, gateway, worker_key, wanted, allow_private_addresses, servers })
             }
             (Err(first), Err(second)) => Err(Usage::error(format!("{first}\n{second}"))),
             (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong.into()),
         }
-    }
-
-    /// Clients must show a token.
-    pub const fn has_token(&self) -> bool {
-        self.token.token.is_some()
     }
 
     /// Binds all ports.
@@ -93,9 +90,11 @@ impl Plan {
         tasks_config.nats_url = stack.nats_url().into();
         let mut gateway_config = taskyard_gateway::Config { tasks_urls: vec![tasks_url.clone()], ..self.gateway };
         gateway_config.http.drain = GATEWAY_DRAIN;
+        let prefix = tasks_config.settings.prefix.clone();
+        gateway_config.redis = Some(RedisAt { url: stack.redis_url().into(), prefix });
         let worker_config = taskyard_worker::Config {
             tasks_url: vec![tasks_url],
-            token: self.token,
+            token: TokenArgs { token: Some(self.worker_key), token_file: None },
             slots: WORKER_SLOTS,
             queues: Vec::new(),
             worker_name: Some("built-in".to_owned()),
@@ -171,7 +170,7 @@ mod tests {
             ["--listen", "0.0.0.0:80", "--retention-days", "1", "--database-pool-size", "0", "--host", "http://x"];
         let error = check(&wrong).unwrap_err();
         assert!(error.is::<Usage>());
-        for part in ["set TASKYARD_TOKEN", "RETENTION_DAYS", "--database-pool-size", "`http://x`"] {
+        for part in ["RETENTION_DAYS", "--database-pool-size", "`http://x`"] {
             assert!(error.to_string().contains(part), "{error}");
         }
     }
@@ -185,7 +184,6 @@ mod tests {
         let plan = check(&["--nats-url-file", &path.to_string_lossy()]).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!((plan.servers.postgres_url, plan.servers.nats_url), (None, Some("nats://a:4222".into())));
-        assert!(check(&["--token", "short"]).is_err());
-        assert!(check(&["--token", "0123456789abcdef", "--listen", "0.0.0.0:80"]).unwrap().has_token());
+        assert!(check(&["--worker-key", "short"]).is_err());
     }
 }

@@ -2,18 +2,16 @@
 
 use std::{env, net::SocketAddr, path::Path};
 
-use super::Addresses;
+use super::{Addresses, account::Accounts};
 use crate::commands::listen;
 
-const DEFAULT_GATEWAY: &str = "127.0.0.1:8080";
-
 /// Where everything is, and what to try first.
-pub fn text(addresses: Addresses, dir: Option<&Path>, has_token: bool) -> String {
+pub fn text(addresses: Addresses, dir: Option<&Path>, accounts: &Accounts) -> String {
     let program = env::args().next().unwrap_or_else(|| "taskyard".to_owned());
-    text_for(&program, addresses, dir, has_token)
+    text_for(&program, addresses, dir, accounts)
 }
 
-fn text_for(program: &str, addresses: Addresses, dir: Option<&Path>, has_token: bool) -> String {
+fn text_for(program: &str, addresses: Addresses, dir: Option<&Path>, accounts: &Accounts) -> String {
     let url = |address: SocketAddr| format!("http://{}", listen::reachable(address));
     let gateway = url(addresses.gateway);
     let mut lines = vec![
@@ -25,12 +23,17 @@ fn text_for(program: &str, addresses: Addresses, dir: Option<&Path>, has_token: 
         format!("  Metrics        {}/metrics", url(addresses.ops)),
     ];
     lines.extend(dir.map(|dir| format!("  Data           {}", dir.display())));
-    lines.extend([String::new(), "In another terminal:".to_owned()]);
-    if listen::reachable(addresses.gateway).to_string() != DEFAULT_GATEWAY {
-        lines.push(format!("  export TASKYARD_URL={gateway}"));
+    if let Accounts::New(account) = accounts {
+        lines.extend([
+            String::new(),
+            "The first administrator, shown this once and kept in account.json there:".to_owned(),
+            format!("  {}", account.email),
+            format!("  {}", account.password),
+        ]);
     }
-    if has_token {
-        lines.push("  export TASKYARD_TOKEN=…".to_owned());
+    lines.extend([String::new(), "In another terminal, in this folder:".to_owned()]);
+    if matches!(accounts, Accounts::Others) {
+        lines.push(format!("  {program} login --url {gateway}"));
     }
     lines.extend([
         format!("  {program} task create --kind sleep --payload '{{\"ms\": 3000, \"steps\": 10}}' --wait"),
@@ -45,6 +48,7 @@ fn text_for(program: &str, addresses: Addresses, dir: Option<&Path>, has_token: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::up::account::Account;
 
     #[test]
     fn it_names_what_is_not_as_usual() {
@@ -54,12 +58,14 @@ mod tests {
             tasks: address("127.0.0.1:50051"),
             ops: address("127.0.0.1:9090"),
         };
-        let text = text_for("taskyard", usual, None, false);
-        assert!(!text.contains("export") && !text.contains("Data"), "{text}");
+        let account = || Account { email: "a@b.example".into(), password: "secret".into(), key: "tyk_x".into() };
+        let text = text_for("taskyard", usual, None, &Accounts::Known(account()));
+        assert!(!text.contains("login") && !text.contains("Data") && !text.contains("secret"), "{text}");
+        let text = text_for("taskyard", usual, None, &Accounts::New(account()));
+        assert!(text.contains("  a@b.example\n  secret\n") && !text.contains("tyk_x"), "{text}");
         let other = Addresses { gateway: address("0.0.0.0:81"), ..usual };
-        let text = text_for("target/taskyard", other, Some(Path::new("/x")), true);
-        for part in ["export TASKYARD_URL=http://127.0.0.1:81\n", "export TASKYARD_TOKEN=…\n", "Data           /x\n"]
-        {
+        let text = text_for("target/taskyard", other, Some(Path::new("/x")), &Accounts::Others);
+        for part in ["  target/taskyard login --url http://127.0.0.1:81\n", "Data           /x\n"] {
             assert!(text.contains(part), "{text}");
         }
         assert!(text.contains("\n  target/taskyard task create --kind sleep"), "{text}");
