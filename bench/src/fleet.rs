@@ -15,6 +15,9 @@ use taskyard_devstack::{Devstack, Options};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
+/// The key of workers; on these servers only.
+const WORKER_KEY: &str = "tys_of-the-bench-00000000000000000000000000000000";
+
 /// Private servers with a migrated database.
 pub struct Servers {
     stack: Devstack,
@@ -121,6 +124,7 @@ pub struct Fleet {
     pub pods: Vec<OurProcess>,
     pub workers: Vec<OurProcess>,
     urls: String,
+    key: String,
 }
 
 /// One process of ours.
@@ -137,13 +141,15 @@ impl Fleet {
             servers.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         environment.push(("RUST_LOG".into(), std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into())));
         run_to_end(&binary, &["migrate"], &environment).await?;
-        let mut fleet = Self { pods: Vec::new(), workers: Vec::new(), urls: String::new() };
+        let key = run_to_end(&binary, &["admin", "create-key", "bench"], &environment).await?.trim().to_owned();
+        let mut fleet = Self { pods: Vec::new(), workers: Vec::new(), urls: String::new(), key };
         let mut urls = Vec::new();
         for number in 0..pods {
             let (listen, ops) = (free_address()?, free_address()?);
             let mut environment = environment.clone();
             environment.push(("TASKYARD_TASKS_LISTEN".into(), listen.to_string()));
             environment.push(("TASKYARD_OPS_LISTEN".into(), ops.to_string()));
+            environment.push(("TASKYARD_WORKER_KEY".into(), WORKER_KEY.into()));
             fleet.pods.push(OurProcess::start(&binary, "tasks", number, &environment, &servers.dir)?);
             urls.push(format!("http://{listen}"));
         }
@@ -152,6 +158,7 @@ impl Fleet {
         for number in 0..workers {
             let mut environment = environment.clone();
             environment.push(("TASKYARD_TASKS_URL".into(), fleet.urls.clone()));
+            environment.push(("TASKYARD_TOKEN".into(), WORKER_KEY.into()));
             environment.push(("TASKYARD_WORKER_SLOTS".into(), "1000".into()));
             environment.push(("TASKYARD_OPS_LISTEN".into(), free_address()?.to_string()));
             fleet.workers.push(OurProcess::start(&binary, "worker", number, &environment, &servers.dir)?);
@@ -163,7 +170,12 @@ impl Fleet {
 
     /// Connections to the pods.
     pub fn pods(&self) -> Result<Pods> {
-        Ok(Pods::connect(self.urls.split(','), Token::maybe(None)?)?)
+        Ok(Pods::connect(self.urls.split(','), Token::bearer(&self.key)?)?)
+    }
+
+    /// What calls show.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The pods' URLs.
@@ -234,7 +246,7 @@ impl OurProcess {
     }
 }
 
-async fn run_to_end(binary: &std::path::Path, arguments: &[&str], environment: &[(String, String)]) -> Result<()> {
+async fn run_to_end(binary: &std::path::Path, arguments: &[&str], environment: &[(String, String)]) -> Result<String> {
     let output = Command::new(binary)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -243,7 +255,7 @@ async fn run_to_end(binary: &std::path::Path, arguments: &[&str], environment: &
     if !output.status.success() {
         bail!("`{}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A loopback address whose port is free at this moment.

@@ -5,6 +5,7 @@ use std::{fs::File, process::Stdio, time::Duration};
 use anyhow::{Context, Result};
 use sqlx::PgPool;
 use taskyard_client::{Client, Pods, Token};
+use taskyard_proto::v1::GetRevisionRequest;
 use tokio::process::Command;
 
 use crate::{
@@ -32,9 +33,11 @@ pub async fn run(time: Duration) -> Result<String> {
         .kill_on_drop(true)
         .spawn()?;
     let pid = up.id().context("`taskyard up` has ended")?;
-    let client = Client::new(Pods::connect([format!("http://{gateway}").as_str()], Token::maybe(None)?)?);
+    let client = Client::new(Pods::connect([format!("http://{gateway}").as_str()], Token::none())?);
     for _ in 0..100 {
-        if client.list_queues(taskyard_proto::v1::ListQueuesRequest::default()).await.is_ok() {
+        // What everybody may ask.
+        let asked = client.call(async |pod| pod.users().get_revision(GetRevisionRequest {}).await);
+        if asked.await.is_ok() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

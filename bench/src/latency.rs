@@ -9,12 +9,11 @@ use std::{
 
 use anyhow::Result;
 use taskyard_client::worker::{Context, Handler, Job, Outcome, Worker};
-use taskyard_proto::v1::{CreateTaskRequest, task_service_client::TaskServiceClient};
+use taskyard_proto::v1::CreateTaskRequest;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
-use crate::{fleet::Fleet, load};
+use crate::{calls, fleet::Fleet, load};
 
 /// Times from create to start.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +120,7 @@ pub async fn run(fleet: &Fleet, rate: u32, time: Duration) -> Result<Latency> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut clients = Vec::new();
     for url in fleet.urls() {
-        let channel = Channel::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?;
-        clients.push(TaskServiceClient::new(channel));
+        clients.push(calls::tasks(calls::connect(url).await?, fleet.key())?);
     }
     let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
     let begun = Instant::now();

@@ -4,6 +4,7 @@
 //! in production. Every figure is one run's; ratios are what to compare.
 
 mod baseline;
+mod calls;
 mod cost;
 mod fleet;
 mod history;

@@ -7,13 +7,15 @@ use std::sync::{
 
 use anyhow::{Context, Result, bail};
 use taskyard_proto::v1::{
-    CreateTaskRequest, CreateTasksRequest, NewTask, create_tasks_result, task_service_client::TaskServiceClient,
+    CreateTaskRequest, CreateTasksRequest, NewTask, create_tasks_result,
 };
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 use uuid::Uuid;
 
-use crate::fleet::Fleet;
+use crate::{
+    calls::{self, Tasks},
+    fleet::Fleet,
+};
 
 /// A task that does nothing.
 pub fn noop() -> NewTask {
@@ -32,13 +34,13 @@ pub async fn create(fleet: &Fleet, tasks: usize, batch: usize) -> Result<()> {
     let mut channels = Vec::new();
     for url in fleet.urls() {
         for _ in 0..2 {
-            channels.push(Channel::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?);
+            channels.push(calls::connect(url).await?);
         }
     }
     let left = Arc::new(AtomicI64::new(tasks as i64));
     let mut running: JoinSet<Result<()>> = JoinSet::new();
     for caller in 0..callers {
-        let client = TaskServiceClient::new(channels[caller % channels.len()].clone());
+        let client = calls::tasks(channels[caller % channels.len()].clone(), fleet.key())?;
         let left = left.clone();
         running.spawn(async move {
             if batch == 1 { single(client, &left).await } else { batches(client, &left, batch).await }
@@ -50,14 +52,14 @@ pub async fn create(fleet: &Fleet, tasks: usize, batch: usize) -> Result<()> {
     Ok(())
 }
 
-async fn single(mut client: TaskServiceClient<Channel>, left: &AtomicI64) -> Result<()> {
+async fn single(mut client: Tasks, left: &AtomicI64) -> Result<()> {
     while left.fetch_sub(1, Ordering::Relaxed) > 0 {
         client.create_task(CreateTaskRequest { task: Some(noop()) }).await.context("a create failed")?;
     }
     Ok(())
 }
 
-async fn batches(mut client: TaskServiceClient<Channel>, left: &AtomicI64, batch: usize) -> Result<()> {
+async fn batches(mut client: Tasks, left: &AtomicI64, batch: usize) -> Result<()> {
     loop {
         let before = left.fetch_sub(batch as i64, Ordering::Relaxed);
         if before <= 0 {

@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::Result;
 use sqlx::Executor;
-use taskyard_proto::v1::{CreateTaskRequest, task_service_client::TaskServiceClient};
+use taskyard_proto::v1::CreateTaskRequest;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::{
+    calls,
     fleet::{Fleet, Servers},
     latency::{Clock, Latency, workers},
     load,
@@ -61,8 +61,7 @@ pub async fn run(servers: &Servers, fleet: &Fleet, time: Duration, held: bool) -
     let mut callers: JoinSet<Result<()>> = JoinSet::new();
     let urls: Vec<String> = fleet.urls().map(str::to_owned).collect();
     for caller in 0..CALLERS {
-        let channel = Channel::from_shared(urls[caller % urls.len()].clone())?.tcp_nodelay(true).connect().await?;
-        let mut client = TaskServiceClient::new(channel);
+        let mut client = calls::tasks(calls::connect(&urls[caller % urls.len()]).await?, fleet.key())?;
         let (clock, stop, created) = (clock.clone(), stop.clone(), created.clone());
         callers.spawn(async move {
             while !stop.load(Ordering::Relaxed) {

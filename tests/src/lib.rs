@@ -6,6 +6,7 @@
 
 mod clock;
 mod history;
+mod key;
 mod listener;
 mod load;
 mod pods;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use clock::Clock;
 pub use history::{Happened, History};
+pub use key::{Calls, KEY, Shown, WORKER_KEY, token};
 pub use listener::{Heard, Listener};
 pub use load::{Load, LoadOptions, Told};
 pub use pods::{Pod, PodProcess, Stack};

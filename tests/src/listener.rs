@@ -6,10 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use taskyard_client::{Client, Pods, Token, WatchMessage, v1::WatchTasksRequest};
+use taskyard_client::{Client, Pods, WatchMessage, v1::WatchTasksRequest};
 use taskyard_core::Position;
 use taskyard_testkit::eventually;
 use tokio::task::JoinHandle;
+
+use crate::token;
 
 /// Watches all events by way of some pods.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Heard {
 impl Listener {
     /// Listens from now on, or from a position, and returns when the watch is open or was told to reset.
     pub async fn open(urls: &[String], position: Option<Position>) -> Result<Self> {
-        let client = Client::new(Pods::connect(urls, Token::none())?);
+        let client = Client::new(Pods::connect(urls, token())?);
         let position = position.map(|position| position.to_string()).unwrap_or_default();
         let mut watch = client.watch(WatchTasksRequest { position, progress: true, ..WatchTasksRequest::default() });
         let heard = Arc::new(Mutex::new(Heard::default()));

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use taskyard_client::{
-    Client, Pods, Token,
+    Client, Pods,
     v1::{NewTask, RetryPolicy},
     worker::{Context, Job, Outcome, Worker},
 };
@@ -22,7 +22,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{History, new_task};
+use crate::{History, new_task, token};
 
 /// Worked off as its payload says.
 const PLANNED: &str = "planned";
@@ -104,7 +104,7 @@ pub struct Told {
 
 impl Load {
     pub fn start(pool: &PgPool, options: LoadOptions) -> Result<Self> {
-        let client = Client::new(Pods::connect(&options.urls, Token::none())?).with_timeout(Duration::from_secs(5));
+        let client = Client::new(Pods::connect(&options.urls, token())?).with_timeout(Duration::from_secs(5));
         let shared = Arc::new(Shared {
             accepted: Mutex::default(),
             completed: AtomicU64::new(0),
@@ -115,7 +115,7 @@ impl Load {
         let (creating, working) = (CancellationToken::new(), CancellationToken::new());
         let mut workers = JoinSet::new();
         for (number, urls) in options.workers.iter().enumerate() {
-            let worker = Worker::builder(Pods::connect(urls, Token::none())?)
+            let worker = Worker::builder(Pods::connect(urls, token())?)
                 .name(format!("load-{number}"))
                 .kinds([PLANNED, HOLD])
                 .slots(options.slots)

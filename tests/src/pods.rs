@@ -13,6 +13,8 @@ use tokio::{net::TcpListener, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::key::{Calls, KEY, Shown, WORKER_KEY, add_key};
+
 /// A fresh database and fresh names on real servers, with a migrated schema.
 pub struct Stack {
     pub sandbox: Sandbox,
@@ -46,6 +48,7 @@ impl Stack {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         taskyard_tasks::setup::migrate(sandbox.database_url(), Duration::ZERO).await?;
         let pool = PgPool::connect(sandbox.database_url()).await?;
+        add_key(&pool).await?;
         Ok(Self { sandbox, pool, flags: Vec::new() })
     }
 
@@ -59,6 +62,8 @@ impl Stack {
             self.sandbox.nats_url().to_owned(),
             "--prefix".to_owned(),
             self.sandbox.prefix().to_owned(),
+            "--worker-key".to_owned(),
+            WORKER_KEY.to_owned(),
         ];
         arguments.extend(self.flags.iter().cloned());
         arguments
@@ -110,6 +115,7 @@ impl Stack {
             ("REDIS_URL".into(), self.sandbox.redis_url().into()),
             ("NATS_URL".into(), self.sandbox.nats_url().into()),
             ("TASKYARD_PREFIX".into(), self.sandbox.prefix().into()),
+            ("TASKYARD_WORKER_KEY".into(), WORKER_KEY.into()),
             ("TASKYARD_TASKS_LISTEN".into(), format!("127.0.0.1:{port}")),
             ("TASKYARD_OPS_LISTEN".into(), format!("127.0.0.1:{ops}")),
             ("RUST_LOG".into(), std::env::var("TASKYARD_TEST_LOG").unwrap_or_else(|_| "info".into())),
@@ -128,6 +134,7 @@ impl Stack {
     pub fn worker_process(&self, urls: &[String], environment: &[(&str, String)]) -> Result<Process> {
         let mut variables: Vec<(&str, String)> = vec![
             ("TASKYARD_TASKS_URL", urls.join(",")),
+            ("TASKYARD_TOKEN", WORKER_KEY.to_owned()),
             ("TASKYARD_OPS_LISTEN", format!("127.0.0.1:{}", free_port()?)),
             ("RUST_LOG", std::env::var("TASKYARD_TEST_LOG").unwrap_or_else(|_| "info".into())),
         ];
@@ -185,12 +192,13 @@ impl Pod {
         format!("http://{}", self.address)
     }
 
-    pub async fn tasks(&self) -> Result<TaskServiceClient<Channel>> {
+    pub async fn tasks(&self) -> Result<TaskServiceClient<Calls>> {
         tasks(self.address).await
     }
 
-    pub async fn queues(&self) -> Result<QueueServiceClient<Channel>> {
-        Ok(QueueServiceClient::connect(self.url()).await?)
+    pub async fn queues(&self) -> Result<QueueServiceClient<Calls>> {
+        let channel = Channel::from_shared(self.url())?.connect().await?;
+        Ok(QueueServiceClient::with_interceptor(channel, Shown(KEY)))
     }
 
     /// Stops it as SIGTERM would.
@@ -254,7 +262,7 @@ impl PodProcess {
         format!("http://{}", self.address)
     }
 
-    pub async fn tasks(&self) -> Result<TaskServiceClient<Channel>> {
+    pub async fn tasks(&self) -> Result<TaskServiceClient<Calls>> {
         tasks(self.address).await
     }
 
@@ -269,11 +277,11 @@ impl PodProcess {
     }
 }
 
-async fn tasks(address: SocketAddr) -> Result<TaskServiceClient<Channel>> {
+async fn tasks(address: SocketAddr) -> Result<TaskServiceClient<Calls>> {
     let channel = Channel::from_shared(format!("http://{address}"))?
         .connect_timeout(Duration::from_secs(2))
         .tcp_nodelay(true)
         .connect()
         .await?;
-    Ok(TaskServiceClient::new(channel).max_decoding_message_size(32 << 20))
+    Ok(TaskServiceClient::with_interceptor(channel, Shown(KEY)).max_decoding_message_size(32 << 20))
 }

@@ -14,9 +14,9 @@ use taskyard_proto::{
     },
 };
 use taskyard_testkit::eventually;
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
-use crate::{Pod, RawWorker, Stack, WorkerOptions};
+use crate::{Calls, Pod, RawWorker, Stack, WorkerOptions};
 
 /// Long enough on a busy machine; only what fails waits so long.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -26,8 +26,8 @@ pub type Answer<T> = std::result::Result<T, Error>;
 pub struct Setup {
     pub stack: Stack,
     pub pod: Pod,
-    pub tasks: TaskServiceClient<Channel>,
-    pub queues: QueueServiceClient<Channel>,
+    pub tasks: TaskServiceClient<Calls>,
+    pub queues: QueueServiceClient<Calls>,
 }
 
 impl Setup {
@@ -145,7 +145,7 @@ impl Setup {
     }
 }
 
-pub async fn create_on(tasks: &TaskServiceClient<Channel>, task: NewTask) -> Answer<(Task, bool)> {
+pub async fn create_on(tasks: &TaskServiceClient<Calls>, task: NewTask) -> Answer<(Task, bool)> {
     let answer = read(tasks.clone().create_task(CreateTaskRequest { task: Some(task) }).await)?;
     Ok((answer.task.unwrap_or_default(), answer.created))
 }

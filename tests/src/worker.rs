@@ -13,6 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
 use uuid::Uuid;
 
+use crate::key::{KEY, Shown};
+
 /// How a worker presents itself.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
@@ -55,8 +57,13 @@ pub struct RawWorker {
 impl RawWorker {
     /// Says hello and waits for the welcome.
     pub async fn open(url: &str, options: WorkerOptions) -> Result<Self> {
+        Self::open_as(url, Shown(KEY), options).await
+    }
+
+    /// The same with another key.
+    pub async fn open_as(url: &str, shown: Shown, options: WorkerOptions) -> Result<Self> {
         let channel = Channel::from_shared(url.to_owned())?.connect_timeout(Duration::from_secs(2)).connect().await?;
-        let mut client = WorkServiceClient::new(channel).max_decoding_message_size(32 << 20);
+        let mut client = WorkServiceClient::with_interceptor(channel, shown).max_decoding_message_size(32 << 20);
         let (outgoing, receiver) = mpsc::channel(1_000);
         let session = options.session;
         let hello = Hello {

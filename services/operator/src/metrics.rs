@@ -92,6 +92,7 @@ mod tests {
 
     fn values(metric: Metric, selector: &str) -> Vec<(Value, Value)> {
         let backlog = |queue: &str, kind: &str, startable, running, seconds| Backlog {
+            namespace: "default".into(),
             queue: queue.into(),
             kind: kind.into(),
             startable,
@@ -111,9 +112,9 @@ mod tests {
 
     #[test]
     fn each_queue_and_kind_has_a_value() {
-        let http = json!({ "queue": "mail", "kind": "http" });
-        let send = json!({ "queue": "mail", "kind": "send" });
-        let cron = json!({ "queue": "cron", "kind": "http" });
+        let http = json!({ "namespace": "default", "queue": "mail", "kind": "http" });
+        let send = json!({ "namespace": "default", "queue": "mail", "kind": "send" });
+        let cron = json!({ "namespace": "default", "queue": "cron", "kind": "http" });
         assert_eq!(
             values(Metric::Backlog, ""),
             [(http.clone(), json!("7")), (send, json!("1")), (cron.clone(), json!("3"))]

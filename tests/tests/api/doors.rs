@@ -1,12 +1,12 @@
 //! Who is let in, and what any gRPC tool finds: the token, health, reflection.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{
     ListTasksRequest, task_service_client::TaskServiceClient, work_service_client::WorkServiceClient,
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{SOON, Setup, Stack, read};
+use taskyard_tests::{KEY, SOON, Setup, Stack, read};
 use tokio_stream::StreamExt;
 use tonic::{
     Request, Status,
@@ -20,8 +20,6 @@ use tonic_reflection::pb::v1::{
 };
 
 use crate::expect::refused;
-
-const TOKEN: &str = "a-token-that-is-long-enough";
 
 /// Waits until health says that a service is there: it follows the pod's readiness a moment later.
 async fn until_serving(channel: &Channel, service: &str) -> Result<()> {
@@ -57,20 +55,20 @@ async fn services(channel: Channel, token: Option<&str>) -> Result<Vec<String>, 
 async fn health_and_reflection_answer() -> Result<()> {
     let setup = Setup::open().await?;
     let channel = Endpoint::from_shared(setup.pod.url())?.connect().await?;
-    for service in ["", "taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
+    for service in ["", "taskyard.v1.TaskService", "taskyard.v1.UserService", "taskyard.v1.WorkService"] {
         until_serving(&channel, service).await?;
     }
-    let named = services(channel, None).await?;
-    for service in ["taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"] {
+    let named = services(channel, Some(KEY)).await?;
+    for service in ["taskyard.v1.TaskService", "taskyard.v1.UserService", "taskyard.v1.WorkService"] {
         assert!(named.iter().any(|name| name == service), "{named:?}");
     }
     setup.close().await
 }
 
 #[tokio::test]
-async fn with_a_token_only_who_shows_it_is_let_in_and_health_is_open() -> Result<()> {
+async fn only_who_shows_a_key_is_let_in_and_health_is_open() -> Result<()> {
     let stack = Stack::shared().await?;
-    let pod = stack.pod_with(&[("--token", TOKEN)]).await?;
+    let pod = stack.pod().await?;
     let channel = Endpoint::from_shared(pod.url())?.connect().await?;
     until_serving(&channel, "").await?;
 
@@ -81,16 +79,22 @@ async fn with_a_token_only_who_shows_it_is_let_in_and_health_is_open() -> Result
         }
         read(TaskServiceClient::new(channel.clone()).list_tasks(request).await)
     };
-    for header in
-        [None, Some("Bearer wrong-token-of-some-length"), Some(TOKEN), Some("Basic a-token-that-is-long-enough")]
-    {
+    for header in [
+        None,
+        Some("Bearer tyk_another-key-000000000000000000000000000000000"),
+        Some("Bearer tys_another-key-000000000000000000000000000000000"),
+        Some("Bearer nothing.of.ours"),
+        Some("Bearer x"),
+        Some(KEY),
+        Some("Basic tyk_of-all-tests"),
+    ] {
         assert_eq!(refused(list(header).await), ErrorCode::Unauthenticated, "{header:?}");
     }
-    assert!(list(Some(&format!("Bearer {TOKEN}"))).await.is_ok());
+    assert!(list(Some(&format!("Bearer {KEY}"))).await.is_ok());
     let work = WorkServiceClient::new(channel.clone()).work(tokio_stream::empty()).await;
     assert_eq!(work.expect_err("it is refused").code(), tonic::Code::Unauthenticated);
     assert_eq!(services(channel.clone(), None).await.expect_err("it is refused").code(), tonic::Code::Unauthenticated);
-    assert!(!services(channel, Some(TOKEN)).await?.is_empty());
+    assert!(!services(channel, Some(KEY)).await?.is_empty());
     pod.stop().await?;
     stack.close().await
 }
@@ -102,24 +106,17 @@ async fn a_configuration_that_makes_no_sense_is_refused_before_anything_starts()
         Ok(_) => panic!("it starts with {flags:?}"),
         Err(error) => format!("{error:#}"),
     };
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
-        let error = refused(&[("--tasks-listen", address)]).await;
-        for words in [address, "can be reached from other machines", "TASKYARD_TOKEN"] {
-            assert!(error.contains(words), "{error}");
-        }
-    }
-    let pod = stack.pod_with(&[("--tasks-listen", "0.0.0.0:0"), ("--token", TOKEN)]).await.context("with a token")?;
-    pod.stop().await?;
     // All that is wrong is named at once.
     let wrong = [
-        ("--token", "short"),
+        ("--worker-key", "short"),
+        ("--operator-key", "tys_short"),
         ("--prefix", "No spaces"),
         ("--session-timeout-s", "4"),
         ("--retention-days", "14"),
         ("--dead-retention-days", "13"),
     ];
     let error = refused(&wrong).await;
-    for name in ["TOKEN", "PREFIX", "SESSION_TIMEOUT_S", "RETENTION_DAYS", "DEAD_RETENTION_DAYS"] {
+    for name in ["WORKER_KEY", "OPERATOR_KEY", "PREFIX", "SESSION_TIMEOUT_S", "RETENTION_DAYS", "DEAD_RETENTION_DAYS"] {
         assert!(error.contains(&format!("TASKYARD_{name}")), "{name}: {error}");
     }
     stack.close().await

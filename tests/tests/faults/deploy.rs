@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use taskyard_client::{Client, Pods, Token, v1::NewTask};
+use taskyard_client::{Client, Pods, v1::NewTask};
 use taskyard_testkit::{Process, eventually};
 use taskyard_tests::{History, new_task};
 use tokio::task::JoinSet;
@@ -46,7 +46,7 @@ async fn a_deploy_spends_no_attempt_and_fails_no_call() -> Result<()> {
     let fates: Arc<Mutex<HashMap<Uuid, Fate>>> = Arc::default();
     let mut creators = JoinSet::new();
     for creator in 0..CREATORS {
-        let client = Client::new(Pods::connect(fleet.urls(), Token::none())?);
+        let client = Client::new(Pods::connect(fleet.urls(), taskyard_tests::token())?);
         let (stop, fates) = (stop.clone(), fates.clone());
         creators.spawn(async move {
             for number in (creator..).step_by(CREATORS) {

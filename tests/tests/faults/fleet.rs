@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use taskyard_client::{Client, Pods, Token};
+use taskyard_client::{Client, Pods};
 use taskyard_testkit::{eventually, free_port};
 use taskyard_tests::{PodProcess, Stack};
 
@@ -125,7 +125,7 @@ impl Fleet {
 
     /// A client of all pods, which repeats what fails with UNAVAILABLE.
     pub fn client(&self) -> Result<Client> {
-        Ok(Client::new(Pods::connect(self.urls(), Token::none())?))
+        Ok(Client::new(Pods::connect(self.urls(), taskyard_tests::token())?))
     }
 
     /// The term as the database has it.

@@ -16,7 +16,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use taskyard_client::{
-    Client, ErrorCode, Pods, Token,
+    Client, ErrorCode, Pods,
     v1::{self, NewTask, RetryPolicy, TaskUpdate, UpdateTaskRequest},
     worker::{Context, Job, Outcome, Worker},
 };
@@ -124,7 +124,7 @@ struct Shared {
 
 impl Traffic {
     pub fn start(pool: &PgPool, options: &TrafficOptions) -> Result<Self> {
-        let client = Client::new(Pods::connect(&options.urls, Token::none())?);
+        let client = Client::new(Pods::connect(&options.urls, taskyard_tests::token())?);
         let shared = Arc::new(Shared {
             client,
             fates: Mutex::default(),
@@ -142,7 +142,7 @@ impl Traffic {
             working: CancellationToken::new(),
         };
         for (number, urls) in options.workers.iter().enumerate() {
-            let worker = Worker::builder(Pods::connect(urls, Token::none())?)
+            let worker = Worker::builder(Pods::connect(urls, taskyard_tests::token())?)
                 .name(format!("traffic-{number}"))
                 .kinds([PLANNED, VISIT])
                 .slots(options.slots)

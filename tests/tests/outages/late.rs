@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use taskyard_bus::{Bus, BusOptions, EventLog};
 use taskyard_client::{
-    Client, Pods, Token,
+    Client, Pods,
     v1::{ListEventsRequest, TaskState},
 };
 use taskyard_core::Position;
@@ -131,7 +131,7 @@ async fn a_late_commit_is_missed_by_no_reader_and_holds_up_nobody_else() -> Resu
     let (_servers, stack) = Stack::private().await?;
     let pods = pods(&stack, 2).await?;
     let led = super::leader(&pods, ALLOWANCE).await?;
-    let client = Client::new(Pods::connect(urls(&pods), Token::none())?);
+    let client = Client::new(Pods::connect(urls(&pods), taskyard_tests::token())?);
     let listener = Listener::open(&urls(&pods), None).await?;
     let bus = Bus::connect(BusOptions {
         url: stack.sandbox.nats_url().to_owned(),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use rand::Rng;
 use taskyard_client::{
-    Client, ErrorCode, Pods, Token,
+    Client, ErrorCode, Pods,
     v1::{NewTask, TaskUpdate, UpdateTaskRequest},
     worker::{Context, Job, Outcome, Worker},
 };
@@ -56,7 +56,7 @@ async fn events_keep_the_order_of_versions_and_nothing_deadlocks() -> Result<()>
     // Alone on its server, whose count of deadlocks is asked in the end.
     let (_servers, stack) = Stack::private().await?;
     let pods = pods(&stack, 3).await?;
-    let everywhere = Client::new(Pods::connect(urls(&pods), Token::none())?);
+    let everywhere = Client::new(Pods::connect(urls(&pods), taskyard_tests::token())?);
     let tasks: Vec<NewTask> = (0..TASKS)
         .map(|number| {
             let task = if number % 8 == 0 { manual() } else { new_task("raced") };
@@ -71,7 +71,7 @@ async fn events_keep_the_order_of_versions_and_nothing_deadlocks() -> Result<()>
     let runs = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     for pod in &pods {
-        let pods = Pods::connect([pod.url()], Token::none())?;
+        let pods = Pods::connect([pod.url()], taskyard_tests::token())?;
         let worker = Worker::builder(pods).kinds(["raced"]).slots(15).build()?;
         let (stop, runs) = (stop.clone(), runs.clone());
         let handler = move |_: Job, context: Context| {
@@ -97,7 +97,7 @@ async fn events_keep_the_order_of_versions_and_nothing_deadlocks() -> Result<()>
     let until = Instant::now() + RACE;
     for number in 0..CLIENTS {
         // Each by way of another pod, so that no pod puts what belongs together into one statement.
-        let client = Client::new(Pods::connect([pods[number % pods.len()].url()], Token::none())?);
+        let client = Client::new(Pods::connect([pods[number % pods.len()].url()], taskyard_tests::token())?);
         let tasks = tasks.clone();
         meddlers.spawn(async move {
             let mut done = 0_u32;
@@ -115,7 +115,7 @@ async fn events_keep_the_order_of_versions_and_nothing_deadlocks() -> Result<()>
     // All at once, in statements of many rows, while what is dead is retried by filter.
     let mut last = JoinSet::new();
     for pod in &pods {
-        let client = Client::new(Pods::connect([pod.url()], Token::none())?);
+        let client = Client::new(Pods::connect([pod.url()], taskyard_tests::token())?);
         let tasks = tasks.clone();
         last.spawn(async move {
             for _ in 0..5 {

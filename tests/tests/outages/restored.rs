@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use taskyard_bus::{Bus, BusOptions};
 use taskyard_client::{
-    Client, Pods, Token,
+    Client, Pods,
     v1::{ListEventsRequest, NewTask, TaskState, TaskUpdate, UpdateTaskRequest, Verdict},
 };
 use taskyard_core::{ErrorCode, Position};
@@ -141,7 +141,7 @@ async fn a_dump_is_restored_into_another_server_under_running_pods() -> Result<(
         pods.push(stack.pod_with(&[("--database-url", &through)]).await?);
     }
     leader(&pods, ALLOWANCE).await?;
-    let client = Client::new(Pods::connect(urls(&pods), Token::none())?);
+    let client = Client::new(Pods::connect(urls(&pods), taskyard_tests::token())?);
 
     // What is in the dump: a history, tasks in every state, a run that its worker holds.
     let mut load = Load::start(&stack.pool, LoadOptions::new(&urls(&pods)))?;

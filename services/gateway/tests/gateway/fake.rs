@@ -7,18 +7,26 @@ use std::{
 };
 
 use chrono::Utc;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use prost_types::Timestamp;
-use taskyard_core::{Error, ErrorCode};
+use taskyard_core::{
+    Error, ErrorCode, Identity,
+    identity::{Caller, Role, Scope},
+};
 use taskyard_proto::{
     convert,
     status::to_status,
     v1::{
-        self, queue_service_server::QueueService, task_service_server::TaskService, work_request, work_response,
+        self, queue_service_server::QueueService, task_service_server::TaskService,
+        user_service_server::UserService, who_am_i_response, work_request, work_response,
         work_service_server::WorkService,
     },
 };
+use taskyard_runtime::identity::{Ask, caller};
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::harness::TOKEN;
 
 /// Known to nobody.
 pub const MISSING: &str = "01900000-0000-7000-8000-000000000404";
@@ -252,5 +260,90 @@ impl WorkService for Fake {
             Ok(v1::WorkResponse { message: Some(answer) })
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+impl Ask for Fake {
+    fn identify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, taskyard_core::Result<Identity>> {
+        Box::pin(async move {
+            if token != TOKEN {
+                return Err(Error::new(ErrorCode::Unauthenticated, "there is no such key"));
+            }
+            Ok(Identity {
+                caller: Caller::Key { id: Uuid::from_u128(7) },
+                name: "tests".into(),
+                namespace: 1,
+                namespace_name: "default".into(),
+                scopes: Role::Admin.scopes(),
+                queues: Vec::new(),
+                expires_at: None,
+            })
+        })
+    }
+
+    fn revision(&self) -> BoxFuture<'_, taskyard_core::Result<i64>> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+fn not_here<T>() -> Answer<T> {
+    Err(Status::unimplemented("the fake has no users"))
+}
+
+#[tonic::async_trait]
+impl UserService for Fake {
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+        let identity = caller(&request).map_err(to_status)?;
+        Ok(Response::new(v1::WhoAmIResponse {
+            caller: Some(who_am_i_response::Caller::KeyId(Uuid::from_u128(7).to_string())),
+            name: identity.name.clone(),
+            namespace: identity.namespace_name.clone(),
+            namespace_number: identity.namespace,
+            scopes: Scope::ALL.map(|scope| scope.as_str().to_owned()).to_vec(),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_revision(&self, _: Request<v1::GetRevisionRequest>) -> Answer<v1::GetRevisionResponse> {
+        Ok(Response::new(v1::GetRevisionResponse { revision: 0 }))
+    }
+
+    async fn register(&self, _: Request<v1::RegisterRequest>) -> Answer<v1::RegisterResponse> {
+        not_here()
+    }
+
+    async fn sign_in(&self, _: Request<v1::SignInRequest>) -> Answer<v1::SignInResponse> {
+        not_here()
+    }
+
+    async fn refresh_tokens(&self, _: Request<v1::RefreshTokensRequest>) -> Answer<v1::RefreshTokensResponse> {
+        not_here()
+    }
+
+    async fn sign_out(&self, _: Request<v1::SignOutRequest>) -> Answer<v1::SignOutResponse> {
+        not_here()
+    }
+
+    async fn sign_out_everywhere(
+        &self,
+        _: Request<v1::SignOutEverywhereRequest>,
+    ) -> Answer<v1::SignOutEverywhereResponse> {
+        not_here()
+    }
+
+    async fn list_sign_ins(&self, _: Request<v1::ListSignInsRequest>) -> Answer<v1::ListSignInsResponse> {
+        not_here()
+    }
+
+    async fn change_password(&self, _: Request<v1::ChangePasswordRequest>) -> Answer<v1::ChangePasswordResponse> {
+        not_here()
+    }
+
+    async fn update_user(&self, _: Request<v1::UpdateUserRequest>) -> Answer<v1::UpdateUserResponse> {
+        not_here()
+    }
+
+    async fn get_key_set(&self, _: Request<v1::GetKeySetRequest>) -> Answer<v1::GetKeySetResponse> {
+        not_here()
     }
 }

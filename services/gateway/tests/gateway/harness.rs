@@ -9,13 +9,13 @@ use serde_json::Value;
 use taskyard_gateway::Config;
 use taskyard_proto::v1::{
     queue_service_server::QueueServiceServer, task_service_server::TaskServiceServer,
-    work_service_server::WorkServiceServer,
+    user_service_server::UserServiceServer, work_service_server::WorkServiceServer,
 };
 use taskyard_runtime::{
     grpc::{CatchPanicLayer, ObserveLayer},
     health::Health,
+    identity::{AuthLayer, Identities},
     metrics::Metrics,
-    token::{GuardLayer, SharedToken},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -26,8 +26,8 @@ use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::fake::Fake;
 
-/// What both services run with.
-pub const TOKEN: &str = "0123456789abcdef";
+/// What every request shows, unless it shows something else.
+pub const TOKEN: &str = "tyk_of-all-tests";
 
 pub struct Gateway {
     pub address: SocketAddr,
@@ -39,12 +39,11 @@ pub struct Gateway {
     _fake_stops: tokio_util::sync::DropGuard,
 }
 
-/// Without a token.
 pub async fn start() -> Gateway {
-    start_with(SharedToken::none(), |_| {}).await
+    start_with(|_| {}).await
 }
 
-pub async fn start_with(token: SharedToken, change: impl FnOnce(&mut Config)) -> Gateway {
+pub async fn start_with(change: impl FnOnce(&mut Config)) -> Gateway {
     let fake = Fake::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tasks_url = format!("http://{}", listener.local_addr().unwrap());
@@ -53,17 +52,18 @@ pub async fn start_with(token: SharedToken, change: impl FnOnce(&mut Config)) ->
     let server = Server::builder()
         .layer(ObserveLayer::new(&Metrics::new()))
         .layer(CatchPanicLayer)
-        .layer(GuardLayer::new(token.clone()))
+        .layer(AuthLayer::new(Identities::new(fake.clone())))
         .add_service(health.grpc_service(&["taskyard.v1.TaskService"]).await)
         .add_service(TaskServiceServer::new(fake.clone()).max_decoding_message_size(32 << 20))
         .add_service(QueueServiceServer::new(fake.clone()))
+        .add_service(UserServiceServer::new(fake.clone()))
         .add_service(WorkServiceServer::new(fake.clone()))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().cancelled_owned());
     tokio::spawn(server);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut config = Config::new(address, vec![tasks_url], token);
+    let mut config = Config::new(address, vec![tasks_url]);
     config.http.drain = Duration::from_secs(2);
     change(&mut config);
     let (health, metrics, shutdown) = (Health::new(), Metrics::new(), CancellationToken::new());
@@ -112,8 +112,13 @@ impl Gateway {
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// Over a connection of its own, HTTP/1.1.
+    /// Over a connection of its own, HTTP/1.1. An empty `authorization` stands for none.
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        match request.headers().get("authorization") {
+            None => drop(request.headers_mut().insert("authorization", format!("Bearer {TOKEN}").parse().unwrap())),
+            Some(header) if header.is_empty() => drop(request.headers_mut().remove("authorization")),
+            Some(_) => {}
+        }
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);

@@ -1,5 +1,6 @@
 //! `taskyard admin`: for those who run an installation. Each command talks to the database itself.
 
+mod create_key;
 mod create_user;
 mod new_epoch;
 mod rebuild;
@@ -17,6 +18,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a key for a namespace, without signing in
+    CreateKey(create_key::Args),
     /// Make a user: the first administrator of an installation, or anybody where registration is closed
     CreateUser(create_user::Args),
     /// Begin a new epoch of the event order, after a restore from a backup; readers of events start anew
@@ -28,6 +31,7 @@ enum Command {
 /// Does it.
 pub async fn run(args: Args) -> Outcome {
     match args.command {
+        Command::CreateKey(args) => create_key::run(args).await,
         Command::CreateUser(args) => create_user::run(args).await,
         Command::NewEpoch(args) => new_epoch::run(args).await,
         Command::Rebuild(args) => rebuild::run(args).await,

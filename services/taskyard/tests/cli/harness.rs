@@ -73,7 +73,11 @@ pub struct Up {
     pub process: Process,
     pub url: String,
     pub ops: String,
+    /// The key that the command line shows.
+    pub key: String,
     sandbox: Sandbox,
+    // Removed with it.
+    folder: tempfile::TempDir,
 }
 
 impl Up {
@@ -84,11 +88,13 @@ impl Up {
     pub async fn start_with(flags: &[&str]) -> Result<Self> {
         let sandbox = Sandbox::shared().await?;
         let any = "127.0.0.1:0";
+        let folder = tempfile::tempdir()?;
+        let dir = folder.path().to_string_lossy().into_owned();
         let mut arguments = vec!["up", "--listen", any, "--tasks-listen", any, "--ops-listen", any];
-        arguments.extend(["--prefix", sandbox.prefix()]);
+        arguments.extend(["--prefix", sandbox.prefix(), "--dir", &dir]);
         arguments.extend(flags);
         let process = Process::spawn(PROGRAM, arguments, sandbox.environment())?;
-        process_url(process, sandbox).await
+        process_url(process, sandbox, folder).await
     }
 
     /// Calls the program as a client of this server.
@@ -97,14 +103,24 @@ impl Up {
     }
 
     pub fn call_with(&self, arguments: &[&str], input: &[u8]) -> Result<Called> {
-        call(arguments, &[("TASKYARD_URL", &self.url)], input)
+        call(arguments, &[("TASKYARD_URL", &self.url), ("TASKYARD_TOKEN", &self.key)], input)
+    }
+
+    /// The folder of its data.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The first administrator.
+    pub fn account(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&std::fs::read(self.folder().join("account.json"))?)?)
     }
 
     /// What REST answers.
     pub fn rest(&self, path: &str) -> Result<Value> {
         let address: SocketAddr = self.url.trim_start_matches("http://").parse()?;
         let mut stream = TcpStream::connect(address)?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n", self.key)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("an answer")?;
@@ -121,11 +137,13 @@ impl Up {
     }
 }
 
-async fn process_url(mut process: Process, sandbox: Sandbox) -> Result<Up> {
+async fn process_url(mut process: Process, sandbox: Sandbox, folder: tempfile::TempDir) -> Result<Up> {
     let line = process.wait_for_output("REST and gRPC", READY_WITHIN).await?;
     let url = line.split_whitespace().last().context("a URL")?.to_owned();
     let line = process.wait_for_output("/readyz", READY_WITHIN).await?;
     let ops = line.split_whitespace().last().context("a URL")?.trim_end_matches("/readyz").to_owned();
     process.wait_for_output("Ctrl-C stops it", READY_WITHIN).await?;
-    Ok(Up { process, url, ops, sandbox })
+    let account: Value = serde_json::from_slice(&std::fs::read(folder.path().join("account.json"))?)?;
+    let key = account["key"].as_str().context("a key")?.to_owned();
+    Ok(Up { process, url, ops, key, sandbox, folder })
 }

@@ -13,7 +13,7 @@ async fn any_program_is_a_worker() -> Result<()> {
     let script =
         "read payload; echo progress 50 half; echo \"{\\\"got\\\": $payload, \\\"kind\\\": \\\"$TASKYARD_KIND\\\"}\"";
     let arguments = ["work", "--queue", "q", "--kind", "shell", "--", "/bin/sh", "-c", script];
-    let mut worker = Process::spawn(PROGRAM, arguments, [("TASKYARD_URL", &up.url)])?;
+    let mut worker = Process::spawn(PROGRAM, arguments, [("TASKYARD_URL", &up.url), ("TASKYARD_TOKEN", &up.key)])?;
     let create = ["task", "create", "--kind", "shell", "--queue", "q", "--payload", "[1]", "--wait", "--json"];
     let task = up.call(&create)?.document()?;
     assert_eq!(task["result"], serde_json::json!({"got": [1], "kind": "shell"}));

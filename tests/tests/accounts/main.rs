@@ -1,0 +1,10 @@
+//! Who is let in, and to what: users, namespaces, keys, our own services.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod keys;
+mod namespaces;
+mod people;
+mod rights;
+mod setup;
+mod users;
