@@ -38,8 +38,8 @@ def main():
     taskyard = shutil.which(arguments.parse_args().taskyard) or sys.exit("there is no program taskyard")
     run = f"{time.time_ns():x}"
     with contextlib.ExitStack() as stack:
-        url = running_server() or stack.enter_context(own_server(taskyard))
-        environment = {**os.environ, "TASKYARD_URL": url}
+        url, key = running_server() or stack.enter_context(own_server(taskyard))
+        environment = {**os.environ, "TASKYARD_URL": url, "TASKYARD_TOKEN": key}
 
         print("Importing a task for each crate of `cargo metadata` …", flush=True)
         watch = stack.enter_context(Watch(taskyard, environment, run))
@@ -59,20 +59,26 @@ def main():
         watch.follow(lines.count(b"\n"))
         took = time.monotonic() - began
 
-        tasks = list(read_back(taskyard, environment, url, run))
+        tasks = list(read_back(taskyard, environment, run))
     return report(tasks, took)
 
 
 def running_server():
-    """The URL of a server that is there already."""
+    """The URL of a server that is there already, and the key to show there."""
     url = os.environ.get("TASKYARD_URL", "http://127.0.0.1:8080")
     place = urlsplit(url)
     try:
         socket.create_connection((place.hostname, place.port or 80), timeout=1).close()
     except OSError:
         return None
+    key = os.environ.get("TASKYARD_TOKEN")
+    if not key:
+        try:
+            key = json.loads(Path(".taskyard/account.json").read_text())["key"]
+        except OSError:
+            sys.exit(f"the server at {url} asks for a key; set TASKYARD_TOKEN")
     print(f"Using the server at {url}", flush=True)
-    return url
+    return url, key
 
 
 @contextlib.contextmanager
@@ -94,7 +100,7 @@ def own_server(taskyard):
             else:
                 sys.exit("the server did not start")
             threading.Thread(target=server.stdout.read, daemon=True).start()
-            yield found[1]
+            yield found[1], json.loads(Path(folder, "data/account.json").read_text())["key"]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -184,13 +190,12 @@ class Watch:
             self.drawn = 0
 
 
-def read_back(taskyard, environment, url, run):
+def read_back(taskyard, environment, run):
     """All tasks of this run with their results: the list from the command line, the results over REST."""
     command = [taskyard, "task", "list", "--queue", QUEUE, "--kind", KIND, "--created-after", "1d", "--all", "--json"]
     listed = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
-    token = os.environ.get("TASKYARD_TOKEN")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    headers = {"Authorization": f"Bearer {environment['TASKYARD_TOKEN']}"}
+    connection = http.client.HTTPConnection(urlsplit(environment["TASKYARD_URL"]).netloc, timeout=30)
     for line in listed.splitlines():
         task = json.loads(line)
         if task["labels"].get("run") != run:

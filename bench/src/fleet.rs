@@ -158,7 +158,7 @@ impl Fleet {
         for number in 0..workers {
             let mut environment = environment.clone();
             environment.push(("TASKYARD_TASKS_URL".into(), fleet.urls.clone()));
-            environment.push(("TASKYARD_TOKEN".into(), WORKER_KEY.into()));
+            environment.push(("TASKYARD_WORKER_KEY".into(), WORKER_KEY.into()));
             environment.push(("TASKYARD_WORKER_SLOTS".into(), "1000".into()));
             environment.push(("TASKYARD_OPS_LISTEN".into(), free_address()?.to_string()));
             fleet.workers.push(OurProcess::start(&binary, "worker", number, &environment, &servers.dir)?);

@@ -6,9 +6,7 @@ use std::sync::{
 };
 
 use anyhow::{Context, Result, bail};
-use taskyard_proto::v1::{
-    CreateTaskRequest, CreateTasksRequest, NewTask, create_tasks_result,
-};
+use taskyard_proto::v1::{CreateTaskRequest, CreateTasksRequest, NewTask, create_tasks_result};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 

@@ -134,7 +134,7 @@ impl Stack {
     pub fn worker_process(&self, urls: &[String], environment: &[(&str, String)]) -> Result<Process> {
         let mut variables: Vec<(&str, String)> = vec![
             ("TASKYARD_TASKS_URL", urls.join(",")),
-            ("TASKYARD_TOKEN", WORKER_KEY.to_owned()),
+            ("TASKYARD_WORKER_KEY", WORKER_KEY.to_owned()),
             ("TASKYARD_OPS_LISTEN", format!("127.0.0.1:{}", free_port()?)),
             ("RUST_LOG", std::env::var("TASKYARD_TEST_LOG").unwrap_or_else(|_| "info".into())),
         ];

@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-const TOKEN: &str = "a-token-for-compose-tests";
+const KEY: &str = "tyk_for-compose-tests-000000000000000000";
+/// `exec -e` of it.
+const SHOWN: &str = "TASKYARD_TOKEN=tyk_for-compose-tests-000000000000000000";
 
 /// Goes down with its volumes at the end, however the test ends.
 struct Project;
@@ -24,7 +26,9 @@ impl Project {
             .args(arguments)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .env("COMPOSE_PROJECT_NAME", "taskyard-test")
-            .env("TASKYARD_TOKEN", TOKEN)
+            .env("TASKYARD_ADMIN_PASSWORD", "a-password-for-compose-tests")
+            .env("TASKYARD_ADMIN_KEY", KEY)
+            .env("TASKYARD_WORKER_KEY", "tys_for-compose-tests-000000000000000000")
             .env("SERVERS_PASSWORD", "a-password-for-compose-tests")
             .output()
             .context("docker cannot be run")?;
@@ -50,6 +54,8 @@ impl Project {
         let created = Self::compose(&[
             "exec",
             "-T",
+            "-e",
+            SHOWN,
             "gateway",
             "/taskyard",
             "task",

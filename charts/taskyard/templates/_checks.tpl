@@ -39,10 +39,19 @@ What the schema cannot say: values that contradict each other, and values that w
     {{- end }}
   {{- end }}
 {{- end }}
-{{- with .Values.secrets.TASKYARD_TOKEN.value }}
-  {{- if lt (len .) 16 }}
-    {{- $wrong = append $wrong (printf "secrets.TASKYARD_TOKEN.value has %d characters; it must have at least 16, such as `openssl rand -hex 32` makes" (len .)) }}
+{{- range $name, $secret := .Values.secrets }}
+  {{- $prefix := default "" $secret.prefix }}
+  {{- if and $secret.value $prefix (or (not (hasPrefix $prefix $secret.value)) (lt (len $secret.value) 36)) }}
+    {{- $wrong = append $wrong (printf "secrets.%s.value must be %s and at least 32 characters, such as `echo %s$(openssl rand -hex 32)` makes" $name $prefix $prefix) }}
   {{- end }}
+{{- end }}
+{{- with .Values.secrets.TASKYARD_ADMIN_PASSWORD.value }}
+  {{- if lt (len .) 12 }}
+    {{- $wrong = append $wrong (printf "secrets.TASKYARD_ADMIN_PASSWORD.value has %d characters; it must have at least 12" (len .)) }}
+  {{- end }}
+{{- end }}
+{{- if not (contains "@" .Values.admin.email) }}
+  {{- $wrong = append $wrong "admin.email must be an e-mail address" }}
 {{- end }}
 
 {{- $roles := include "taskyard.merged" (dict "root" . "of" .Values.roles) | fromJson }}

@@ -17,7 +17,7 @@
   {{- if $secret.value }}
     {{- $_ := set $data $secret.key (b64enc $secret.value) }}
   {{- else if and $secret.generate (not $secret.existingSecret) }}
-    {{- $_ := set $data $secret.key (default (randAlphaNum 40 | b64enc) (get $kept $secret.key)) }}
+    {{- $_ := set $data $secret.key (default (printf "%s%s" (default "" $secret.prefix) (randAlphaNum 43) | b64enc) (get $kept $secret.key)) }}
   {{- end }}
 {{- end }}
 {{- toJson $data }}

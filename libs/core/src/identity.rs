@@ -276,7 +276,11 @@ impl Access {
             (Self::SiteAdmin, _) => forbidden("this is for administrators of the installation only".to_owned()),
             (Self::ScopeOrService(_, service), Caller::Service(own)) if service == *own => Ok(()),
             (Self::Scope(scope) | Self::ScopeOrService(scope, _), _) => {
-                if identity.scopes.has(scope) { Ok(()) } else { needs(scope) }
+                if identity.scopes.has(scope) {
+                    Ok(())
+                } else {
+                    needs(scope)
+                }
             }
         }
     }

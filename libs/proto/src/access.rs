@@ -139,7 +139,13 @@ mod tests {
 
     #[test]
     fn unknown_methods_have_no_access() {
-        for path in ["", "/", "/taskyard.v1.TaskService/", "/taskyard.v1.TaskService/Gettask", "taskyard.v1.TaskService/GetTask"] {
+        for path in [
+            "",
+            "/",
+            "/taskyard.v1.TaskService/",
+            "/taskyard.v1.TaskService/Gettask",
+            "taskyard.v1.TaskService/GetTask",
+        ] {
             assert_eq!(access(path), None, "{path}");
         }
         assert_eq!(access("/taskyard.v1.TaskService/GetTask"), Some(READ));

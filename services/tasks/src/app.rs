@@ -34,7 +34,6 @@ use crate::{
     watch::Watches,
 };
 
-
 /// What the parts of this process share.
 #[derive(Debug)]
 pub struct App {

@@ -53,7 +53,12 @@ impl HeardBacklog {
             let message = format!("no leader has told the backlog within {} s", AGE_MAX.as_secs());
             return Err(Error::new(ErrorCode::Unavailable, message));
         };
-        Ok(backlog.lanes.iter().filter(|lane| namespace == EVERY_NAMESPACE || lane.namespace == namespace).cloned().collect())
+        Ok(backlog
+            .lanes
+            .iter()
+            .filter(|lane| namespace == EVERY_NAMESPACE || lane.namespace == namespace)
+            .cloned()
+            .collect())
     }
 }
 

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use taskyard_core::identity::Service;
-use taskyard_runtime::{
-    config::{NatsArgs, Postgres, PostgresArgs, Problems, RedisArgs, Secret, WrongConfig, read_secret},
+use taskyard_runtime::config::{
+    NatsArgs, Postgres, PostgresArgs, Problems, RedisArgs, Secret, WrongConfig, read_secret,
 };
 
 use crate::identity::Kind;

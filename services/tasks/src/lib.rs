@@ -203,8 +203,7 @@ async fn serve(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(taskyard_proto::DESCRIPTORS)
         .build_v1()?;
-    let health_service =
-        health.grpc_service(&SERVICES).await;
+    let health_service = health.grpc_service(&SERVICES).await;
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let drained = {
         let app = app.clone();

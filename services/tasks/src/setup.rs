@@ -74,16 +74,40 @@ pub async fn create_user(database_url: &str, account: NewAccount) -> Result<bool
     Ok(true)
 }
 
-/// Whether there is any user.
+/// The first administrator of an installation, and a key for whoever sets it up.
+#[derive(Clone, Debug)]
+pub struct FirstAdmin {
+    /// Who signs in, and the password.
+    pub account: Option<(String, String)>,
+    /// A key with all rights in the namespace `default`.
+    pub key: Option<String>,
+}
+
+/// Makes the first administrator where there is no user yet, and the key where it is not known. Both can be repeated:
+/// what is there stays as it is, a revoked key included. True: there was no user.
 ///
 /// # Errors
-/// If the database cannot be reached.
-pub async fn has_users(database_url: &str) -> Result<bool> {
+/// If the address, the password or the key is not good, or the database cannot be reached.
+pub async fn first_admin(database_url: &str, admin: FirstAdmin) -> Result<bool> {
     let pool = connect(database_url).await?;
-    let exists = store::users::user_exists(&pool).await?;
+    let is_first = !store::users::user_exists(&pool).await?;
+    if let Some((email, password)) = admin.account
+        && is_first
+    {
+        create_user(database_url, NewAccount { email, password, is_admin: true }).await?;
+    }
+    if let Some(key) = admin.key {
+        let hash = Kind::Key.hash(&key).filter(|_| key.len() >= KEY_BYTES_MIN);
+        let hash =
+            hash.with_context(|| format!("a key begins with tyk_ and has at least {KEY_BYTES_MIN} characters"))?;
+        store::keys::key_ensure(&pool, DEFAULT_NAMESPACE, "first key", &hash, Role::Admin.scopes()).await?;
+    }
     pool.close().await;
-    Ok(exists)
+    Ok(is_first)
 }
+
+/// The shortest key that somebody else made: its first letters, and 32 more.
+const KEY_BYTES_MIN: usize = 36;
 
 /// Makes a key for a namespace, with all rights in it or with some. Returns its secret.
 ///
@@ -94,8 +118,7 @@ pub async fn create_key(database_url: &str, namespace: &str, name: &str, scopes:
     let Some(number) = store::namespaces::namespace_number(&pool, namespace).await? else {
         bail!("there is no namespace `{namespace}`");
     };
-    let scopes: Scopes =
-        if scopes.is_empty() { Role::Admin.scopes() } else { scopes.iter().copied().collect() };
+    let scopes: Scopes = if scopes.is_empty() { Role::Admin.scopes() } else { scopes.iter().copied().collect() };
     let wanted = WantedKey { name: name.to_owned(), scopes: Vec::new(), queues: Vec::new(), expires_at: None };
     let (_, secret) = keys::make_key(&pool, number, Uuid::nil(), scopes, &wanted).await?;
     pool.close().await;
@@ -112,6 +135,14 @@ pub async fn knows_key(database_url: &str, key: &str) -> Result<bool> {
     let known = store::identity::identity_of_key(&pool, &hash).await?.is_some();
     pool.close().await;
     Ok(known)
+}
+
+/// A key for [`FirstAdmin`].
+///
+/// # Errors
+/// If the system has no randomness.
+pub fn make_key() -> Result<String> {
+    Ok(NewSecret::make(Kind::Key)?.text)
 }
 
 /// A key for a service of ours, as TASKYARD_WORKER_KEY and the like take it.

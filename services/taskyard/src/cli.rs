@@ -2,9 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{
-    commands::{admin, completions, devstack, health, key, login, migrate, queue, role, task, up, work},
-};
+use crate::commands::{admin, completions, devstack, health, key, login, migrate, queue, role, task, token, up, work};
 
 /// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
 #[derive(Debug, Parser)]
@@ -30,6 +28,8 @@ pub enum Command {
     Login(login::LoginArgs),
     /// End a sign-in and forget it
     Logout(login::LogoutArgs),
+    /// Print the token or key that commands show, for `curl` and the like
+    Token(token::Args),
     /// Say who one is at a server
     Whoami(login::WhoAmIArgs),
     /// Make any program a worker: it is run for each task
@@ -65,11 +65,9 @@ pub fn parse() -> Cli {
 /// The commands as clap knows them.
 pub fn command() -> clap::Command {
     // Who runs everything at a desk waits for Ctrl-C, and wants to hear of trouble only.
-    Cli::command()
-        .mut_subcommand("up", |up| {
-            up.mut_arg("grace_period_s", |grace| grace.default_value("4"))
-                .mut_arg("log", |log| log.default_value("warn"))
-        })
+    Cli::command().mut_subcommand("up", |up| {
+        up.mut_arg("grace_period_s", |grace| grace.default_value("4")).mut_arg("log", |log| log.default_value("warn"))
+    })
 }
 
 #[cfg(test)]

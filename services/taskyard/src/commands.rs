@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod queue;
 pub mod role;
 pub mod task;
+pub mod token;
 pub mod up;
 pub mod work;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Key(args) => runtime::small(key::run(args)),
         Command::Login(args) => runtime::small(login::login(args)),
         Command::Logout(args) => runtime::small(login::logout(args)),
+        Command::Token(args) => runtime::small(token::run(args)),
         Command::Whoami(args) => runtime::small(login::who_am_i(args)),
         Command::Work(args) => runtime::large(work::run(*args)),
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),

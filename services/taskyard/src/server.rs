@@ -72,7 +72,6 @@ impl ServerArgs {
     pub async fn connect(&self) -> Result<Client> {
         self.place.connect().await
     }
-
 }
 
 impl ServerPlace {
@@ -84,6 +83,11 @@ impl ServerPlace {
             tokio::spawn(profile::keep_fresh(profile, token.clone(), expires_at));
         }
         reach(&found.url, token).await
+    }
+
+    /// The token or key that calls would show.
+    pub async fn token(&self) -> Result<Option<String>> {
+        Ok(self.find().await?.token)
     }
 
     /// A client without a token: to sign in.

@@ -1,8 +1,10 @@
 //! What the built-in worker is told.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use taskyard_core::limits;
-use taskyard_runtime::config::{Problems, Secret, TokenArgs, WrongConfig};
+use taskyard_runtime::config::{Problems, Secret, WrongConfig, read_secret};
 
 /// A result is the answer as a JSON string, in which a byte can take six, and results are at most 1 MiB.
 const HTTP_RESPONSE_BYTES_MAX: usize = 131_072;
@@ -20,9 +22,12 @@ pub struct Config {
         value_name = "URL"
     )]
     pub tasks_url: Vec<String>,
-    /// Its key: of the installation's workers, or of one namespace
-    #[command(flatten)]
-    pub token: TokenArgs,
+    /// Its key: that of the installation's workers (tys_…), or one of a single namespace (tyk_…)
+    #[arg(long, env = "TASKYARD_WORKER_KEY", hide_env_values = true, value_name = "KEY")]
+    pub worker_key: Option<Secret>,
+    /// A file that holds it
+    #[arg(long, env = "TASKYARD_WORKER_KEY_FILE", value_name = "FILE")]
+    pub worker_key_file: Option<PathBuf>,
     /// How many tasks it runs at once
     #[arg(long, env = "TASKYARD_WORKER_SLOTS", default_value_t = 100, value_name = "COUNT")]
     pub slots: u32,
@@ -48,7 +53,7 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub urls: Vec<String>,
-    pub token: Option<Secret>,
+    pub key: Option<Secret>,
     pub name: String,
     pub queues: Vec<String>,
     pub slots: u32,
@@ -61,7 +66,12 @@ impl Config {
     /// Names every mistake at once.
     pub(crate) fn check(self) -> Result<Checked, WrongConfig> {
         let mut problems = Problems::default();
-        let token = self.token.require("the key of the installation's workers (tys_…), or one of a namespace (tyk_…)", &mut problems);
+        let is_given = self.worker_key.is_some() || self.worker_key_file.is_some();
+        let name = "TASKYARD_WORKER_KEY";
+        let key = read_secret(name, self.worker_key.as_ref(), self.worker_key_file.as_ref(), &mut problems);
+        if !is_given {
+            problems.add(format!("{name} is missing; it must be the tasks service's, or a namespace's key (tyk_…)"));
+        }
         check_slots("--slots", self.slots, &mut problems);
         check_queues(&self.queues, &mut problems);
         check_grace_period(self.grace_period_s, &mut problems);
@@ -71,7 +81,7 @@ impl Config {
         }
         problems.finish(Some(Checked {
             urls: self.tasks_url,
-            token,
+            key,
             name: worker_name(self.worker_name),
             queues: self.queues,
             slots: self.slots,
@@ -121,11 +131,12 @@ mod tests {
 
     #[test]
     fn defaults_are_good() {
-        let checked = read(&[]).expect("good");
+        let checked = read(&["--worker-key", "tys_x"]).expect("good");
         assert_eq!(checked.urls, ["http://127.0.0.1:50051"]);
         assert_eq!((checked.slots, checked.grace_period_s, checked.http_response_bytes_max), (100, 25, 65_536));
         assert!(checked.queues.is_empty() && !checked.allow_private_addresses && !checked.name.is_empty());
-        let checked = read(&["--queue", "a", "--queue", "b", "--allow-private-addresses"]).expect("good");
+        let checked =
+            read(&["--worker-key", "x", "--queue", "a", "--queue", "b", "--allow-private-addresses"]).expect("good");
         assert_eq!(checked.queues, ["a", "b"]);
         assert!(checked.allow_private_addresses);
     }
@@ -133,7 +144,8 @@ mod tests {
     #[test]
     fn every_mistake_is_named() {
         let error = read(&["--slots", "0", "--queue", "a b", "--http-response-bytes-max", "0"]).expect_err("wrong");
-        for part in ["3 mistakes", "--slots", "--queue", "--http-response-bytes-max"] {
+        for part in ["4 mistakes", "TASKYARD_WORKER_KEY is missing", "--slots", "--queue", "--http-response-bytes-max"]
+        {
             assert!(error.contains(part), "{error}");
         }
     }

@@ -29,7 +29,7 @@ pub async fn run(config: Config, health: Health, shutdown: CancellationToken) ->
     health.ready(READY, false);
     let checked = config.check()?;
     let handler = BuiltIn::new(checked.allow_private_addresses, checked.http_response_bytes_max)?;
-    let pods = Pods::connect(&checked.urls, Token::maybe(checked.token.as_ref().map(Secret::expose))?)?;
+    let pods = Pods::connect(&checked.urls, Token::maybe(checked.key.as_ref().map(Secret::expose))?)?;
     let first_contact = tokio::spawn(first_contact(pods.clone(), health));
     let worker = Worker::builder(pods)
         .name(checked.name)

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{self, NewTask};
-use taskyard_tests::{KEY, SOON, Shown, WorkerOptions, noop, read};
 use taskyard_testkit::eventually;
+use taskyard_tests::{KEY, SOON, Shown, WorkerOptions, noop, read};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{

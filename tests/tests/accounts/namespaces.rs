@@ -28,8 +28,7 @@ impl Accounts {
     }
 
     async fn set_role(&self, token: &str, namespace: &str, user: &str, role: Role) -> Answer<v1::Member> {
-        let request =
-            v1::SetMemberRoleRequest { namespace: namespace.into(), user_id: user.into(), role: role.into() };
+        let request = v1::SetMemberRoleRequest { namespace: namespace.into(), user_id: user.into(), role: role.into() };
         Ok(read(self.namespaces().set_member_role(shown(token, request)).await)?.member.unwrap_or_default())
     }
 

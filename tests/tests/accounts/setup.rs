@@ -62,11 +62,8 @@ impl Accounts {
     }
 
     pub async fn register(&self, email: &str) -> Result<Person> {
-        let request = v1::RegisterRequest {
-            email: email.into(),
-            password: PASSWORD.into(),
-            ..v1::RegisterRequest::default()
-        };
+        let request =
+            v1::RegisterRequest { email: email.into(), password: PASSWORD.into(), ..v1::RegisterRequest::default() };
         let answer = read(self.users().register(request).await)?;
         person(answer.user, answer.tokens)
     }

@@ -36,7 +36,10 @@ async fn a_user_registers_signs_in_and_out() -> Result<()> {
         let refused = accounts.sign_in(email, password, "").await;
         assert_eq!(code(refused), ErrorCode::Unauthenticated, "{email}");
     }
-    assert_eq!(code(accounts.sign_in("ada@example.com", PASSWORD, &other.namespace).await), ErrorCode::NamespaceNotFound);
+    assert_eq!(
+        code(accounts.sign_in("ada@example.com", PASSWORD, &other.namespace).await),
+        ErrorCode::NamespaceNotFound
+    );
     let second = accounts.sign_in("ada@example.com", PASSWORD, "").await?;
     let second = person(second.user, second.tokens)?;
     let listed = read(accounts.users().list_sign_ins(shown(&second.access, v1::ListSignInsRequest {})).await)?;
@@ -54,9 +57,8 @@ async fn a_user_registers_signs_in_and_out() -> Result<()> {
     read(accounts.users().sign_out(shown(&other.access, v1::SignOutRequest { id: id.clone() })).await)?;
     assert!(accounts.who_am_i(&ada.access).await.is_ok());
     let third = accounts.sign_in("ada@example.com", PASSWORD, "").await?.tokens.unwrap_or_default();
-    let ended = read(
-        accounts.users().sign_out_everywhere(shown(&third.access_token, v1::SignOutEverywhereRequest {})).await,
-    )?;
+    let ended =
+        read(accounts.users().sign_out_everywhere(shown(&third.access_token, v1::SignOutEverywhereRequest {})).await)?;
     assert_eq!(ended.ended, 2);
     for token in [&ada.access, &third.access_token] {
         assert_eq!(code(accounts.who_am_i(token).await), ErrorCode::Unauthenticated);
@@ -75,9 +77,11 @@ async fn a_refresh_token_that_comes_again_ends_the_sign_in() -> Result<()> {
     // Soon after, an answer may have been lost: the old one gives another pair, and the pair before is replaced.
     let again = accounts.refresh(&ada.refresh, "").await?;
     assert!(accounts.who_am_i(&again.access_token).await.is_ok());
-    sqlx::query("update tasks.refresh_tokens set replaced_at = replaced_at - interval '1 minute' where replaced_at is not null")
-        .execute(&accounts.stack.pool)
-        .await?;
+    sqlx::query(
+        "update tasks.refresh_tokens set replaced_at = replaced_at - interval '1 minute' where replaced_at is not null",
+    )
+    .execute(&accounts.stack.pool)
+    .await?;
     assert_eq!(code(accounts.refresh(&ada.refresh, "").await), ErrorCode::Unauthenticated);
     for token in [&ada.access, &next.access_token, &again.access_token] {
         assert_eq!(code(accounts.who_am_i(token).await), ErrorCode::Unauthenticated);
@@ -193,12 +197,14 @@ async fn an_expired_token_is_refused() -> Result<()> {
     let accounts = Accounts::open().await?;
     let ada = accounts.register("ada@example.com").await?;
     // The signing key signs a token that ended a second ago.
-    let row: (sqlx::types::Uuid, Vec<u8>) = sqlx::query_as("select id, pkcs8 from tasks.signing_keys").fetch_one(&accounts.stack.pool).await?;
+    let row: (sqlx::types::Uuid, Vec<u8>) =
+        sqlx::query_as("select id, pkcs8 from tasks.signing_keys").fetch_one(&accounts.stack.pool).await?;
     let claims = URL_SAFE_NO_PAD.decode(ada.access.split('.').nth(1).unwrap())?;
     let mut claims: Value = serde_json::from_slice(&claims)?;
     let sign = |claims: &Value| {
         let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": row.0 });
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let message =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let pair = ring::signature::Ed25519KeyPair::from_pkcs8(&row.1).unwrap();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes())))
     };

@@ -17,7 +17,11 @@ async fn the_rendered_chart_is_applied_twice_and_changes_nothing() -> Result<()>
     Space::with("apply", async |space| {
         // With everything that this cluster knows.
         let values = "roles: {gateway: {autoscaling: {enabled: true}}, worker: {kind: StatefulSet}}
-secrets: {TASKYARD_TOKEN: {value: a-token-that-stays}}
+secrets:
+  TASKYARD_ADMIN_PASSWORD: {value: a-password-that-stays}
+  TASKYARD_ADMIN_KEY: {value: tyk_a-key-that-stays-000000000000000000}
+  TASKYARD_WORKER_KEY: {value: tys_a-key-that-stays-000000000000000000}
+  TASKYARD_OPERATOR_KEY: {value: tys_a-key-that-stays-111111111111111111}
 ingress: {enabled: true, hosts: [{host: tasks.example.com}]}";
         let rendered = space.helm_with(["template", "taskyard", "charts/taskyard"], values).await?;
         let discovery = Discovery::new(space.client.clone()).run().await?;

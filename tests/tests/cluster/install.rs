@@ -56,24 +56,32 @@ async fn default_values_run_a_task_and_leave_nothing_behind() -> Result<()> {
     .await
 }
 
-/// A token that is given is used; a Secret of one's own, too.
+const KEY: &str = "tyk_of-my-own-000000000000000000000000";
+
+/// Keys of a Secret of one's own are used.
 #[tokio::test]
 async fn secrets_of_ones_own_are_used() -> Result<()> {
     Space::with("secrets", async |space| {
         let secret: Secret = serde_json::from_value(serde_json::json!({
-            "metadata": { "name": "mine" }, "stringData": { "it": "a-token-of-my-own-1" },
+            "metadata": { "name": "mine" },
+            "stringData": { "key": KEY, "password": "a password of my own", "service": "tys_of-my-own-000000000000000000000000" },
         }))?;
         space.api::<Secret>().create(&kube::api::PostParams::default(), &secret).await?;
-        space.install("secrets: {TASKYARD_TOKEN: {existingSecret: mine, key: it}}").await?;
+        let values = "secrets:
+  TASKYARD_ADMIN_PASSWORD: {existingSecret: mine, key: password}
+  TASKYARD_ADMIN_KEY: {existingSecret: mine, key: key}
+  TASKYARD_WORKER_KEY: {existingSecret: mine, key: service}
+  TASKYARD_OPERATOR_KEY: {existingSecret: mine, key: service}";
+        space.install(values).await?;
         ensure!(space.api::<Secret>().get_opt("taskyard").await?.is_none(), "a Secret was made that nobody needs");
-        let token = taskyard_client::Token::bearer("a-token-of-my-own-1")?;
+        let token = taskyard_client::Token::bearer(KEY)?;
         let client = taskyard_client::Client::new(taskyard_client::Pods::connect([space.url().await?], token)?);
         client.list_queues(taskyard_client::v1::ListQueuesRequest::default()).await?;
-        let wrong = taskyard_client::Token::bearer("another-token-here")?;
+        let wrong = taskyard_client::Token::bearer("tyk_another-key-00000000000000000000000")?;
         let client = taskyard_client::Client::new(taskyard_client::Pods::connect([space.url().await?], wrong)?);
         ensure!(
             client.list_queues(taskyard_client::v1::ListQueuesRequest::default()).await.is_err(),
-            "any token is taken"
+            "any key is taken"
         );
         Ok(())
     })

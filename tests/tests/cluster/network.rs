@@ -31,7 +31,7 @@ async fn policies_let_through_what_is_needed_and_no_more() -> Result<()> {
         tasks_reach.sort_unstable();
         for (who, labels, reaches) in [
             ("stranger", BTreeMap::new(), vec!["taskyard-gateway:8080"]),
-            ("gateway", of("gateway"), vec!["taskyard-tasks:50051"]),
+            ("gateway", of("gateway"), vec!["taskyard-devstack-valkey:6379", "taskyard-tasks:50051"]),
             ("worker", of("worker"), vec!["taskyard-tasks:50051"]),
             ("tasks", of("tasks"), tasks_reach),
             ("migrate", of("migrate"), vec!["taskyard-devstack-postgres:5432"]),

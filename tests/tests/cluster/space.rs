@@ -144,10 +144,10 @@ impl Space {
         Ok(format!("http://{address}:8080"))
     }
 
-    /// The token that the chart made.
+    /// The first key, which the chart made.
     pub async fn token(&self) -> Result<String> {
         let data = self.api::<Secret>().get("taskyard").await?.data.unwrap_or_default();
-        let ByteString(token) = data.get("TASKYARD_TOKEN").context("no token")?;
+        let ByteString(token) = data.get("TASKYARD_ADMIN_KEY").context("no key")?;
         Ok(String::from_utf8(token.clone())?)
     }
 

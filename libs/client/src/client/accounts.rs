@@ -31,10 +31,8 @@ impl Client {
     /// # Errors
     /// If the refresh token is not valid any more.
     pub async fn refresh_tokens(&self, refresh_token: &str, namespace: &str) -> Result<v1::Tokens> {
-        let request = v1::RefreshTokensRequest {
-            refresh_token: refresh_token.to_owned(),
-            namespace: namespace.to_owned(),
-        };
+        let request =
+            v1::RefreshTokensRequest { refresh_token: refresh_token.to_owned(), namespace: namespace.to_owned() };
         let answer = self.send(request, async |pod, request| pod.users().refresh_tokens(request).await).await?;
         Ok(answer.tokens.unwrap_or_default())
     }

@@ -28,16 +28,6 @@ impl TokenArgs {
         }
         Some(token)
     }
-
-    /// As [`check`](Self::check), where it must be given.
-    pub fn require(&self, what: &str, problems: &mut Problems) -> Option<Secret> {
-        let is_given = self.token.is_some() || self.token_file.is_some();
-        let token = self.check(problems);
-        if !is_given {
-            problems.add(format!("TASKYARD_TOKEN is missing; it must be {what}"));
-        }
-        token
-    }
 }
 
 #[cfg(test)]
@@ -53,8 +43,5 @@ mod tests {
         };
         assert_eq!(check("tyk_x").unwrap(), "tyk_x");
         assert!(check("a b").is_err() && check("ü").is_err());
-        let mut problems = Problems::default();
-        assert_eq!(TokenArgs::default().require("a key", &mut problems), None);
-        assert!(problems.finish(Some(())).unwrap_err().to_string().contains("TASKYARD_TOKEN is missing"));
     }
 }

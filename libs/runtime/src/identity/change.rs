@@ -2,11 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use taskyard_core::{
-    Identity,
-    identity::Caller,
-    task::Namespace,
-};
+use taskyard_core::{Identity, identity::Caller, task::Namespace};
 use uuid::Uuid;
 
 /// Whom a change concerns.
@@ -96,13 +92,9 @@ mod tests {
     #[test]
     fn it_travels_as_a_text() {
         let id = Uuid::now_v7();
-        for concerns in [
-            Concerns::Key(id),
-            Concerns::SignIn(id),
-            Concerns::User(id),
-            Concerns::Namespace(7),
-            Concerns::Everybody,
-        ] {
+        for concerns in
+            [Concerns::Key(id), Concerns::SignIn(id), Concerns::User(id), Concerns::Namespace(7), Concerns::Everybody]
+        {
             let change = Change { revision: 12, concerns };
             assert_eq!(change.to_string().parse(), Ok(change));
         }

@@ -98,11 +98,7 @@ where
 }
 
 /// Who calls, and by which token, if the method asks for somebody.
-async fn admit(
-    identities: &Identities,
-    path: &str,
-    token: Result<String>,
-) -> Result<Option<(String, Arc<Identity>)>> {
+async fn admit(identities: &Identities, path: &str, token: Result<String>) -> Result<Option<(String, Arc<Identity>)>> {
     let needed = access(path)
         .ok_or_else(|| Error::new(ErrorCode::RouteNotFound, format!("there is no method {}", path.escape_debug())))?;
     if needed == Access::Open {

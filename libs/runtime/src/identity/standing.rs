@@ -34,10 +34,7 @@ impl http_body::Body for Standing {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Some(lost) = &mut self.lost else { return Poll::Ready(None) };
         if lost.as_mut().poll(context).is_ready() {
             self.lost = None;

@@ -19,11 +19,7 @@ use crate::{
 };
 
 /// `GET /v1/namespaces`
-pub(super) async fn list(
-    State(app): State<App>,
-    call: Call,
-    mut params: Params,
-) -> Result<Json<Namespaces>, Problem> {
+pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params) -> Result<Json<Namespaces>, Problem> {
     let page_size = params.number("page_size")?;
     let request = v1::ListNamespacesRequest { page_size, page_token: params.text("page_token") };
     params.finish()?;

@@ -309,7 +309,8 @@ impl TryFrom<v1::CreateInvitationResponse> for InvitationSecret {
     type Error = Error;
 
     fn try_from(answer: v1::CreateInvitationResponse) -> Result<Self> {
-        let invitation = answer.invitation.ok_or_else(|| Error::internal("the tasks service left out an invitation"))?;
+        let invitation =
+            answer.invitation.ok_or_else(|| Error::internal("the tasks service left out an invitation"))?;
         Ok(Self { invitation: invitation.try_into()?, secret: answer.secret })
     }
 }

@@ -17,9 +17,8 @@ use taskyard_proto::{
     convert,
     status::to_status,
     v1::{
-        self, queue_service_server::QueueService, task_service_server::TaskService,
-        user_service_server::UserService, who_am_i_response, work_request, work_response,
-        work_service_server::WorkService,
+        self, queue_service_server::QueueService, task_service_server::TaskService, user_service_server::UserService,
+        who_am_i_response, work_request, work_response, work_service_server::WorkService,
     },
 };
 use taskyard_runtime::identity::{Ask, caller};

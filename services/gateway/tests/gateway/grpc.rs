@@ -123,7 +123,8 @@ async fn unknown_methods_and_absent_pods_are_statuses() {
         config.request_timeout = Duration::from_millis(500);
     })
     .await;
-    let status = TaskServiceClient::with_interceptor(connect(&gateway).await, show).get_task(get(ID)).await.unwrap_err();
+    let status =
+        TaskServiceClient::with_interceptor(connect(&gateway).await, show).get_task(get(ID)).await.unwrap_err();
     assert_eq!(from_status(&status).code, ErrorCode::Unavailable, "{status:?}");
     let (status, code, _) = gateway.get(&format!("/v1/tasks/{ID}")).await.problem();
     assert_eq!((status, code.as_str()), (503, "UNAVAILABLE"));

@@ -60,13 +60,7 @@ impl App {
     ///
     /// # Errors
     /// If address and password do not belong together, or the namespace is not one of the user's.
-    pub async fn sign_in(
-        &self,
-        email: &str,
-        password: String,
-        namespace: &str,
-        agent: &str,
-    ) -> Result<(User, Tokens)> {
+    pub async fn sign_in(&self, email: &str, password: String, namespace: &str, agent: &str) -> Result<(User, Tokens)> {
         // What cannot be an address is nobody's, and says so as late.
         let email = read_email("email", email).unwrap_or_default();
         let user = users::user_read_by_email(&self.pool, &email).await.map_err(failure::to_error)?;
@@ -274,7 +268,9 @@ fn namespace_name(local: &str, attempt: u32) -> String {
     let name = name.trim_end_matches('-');
     let base = match name {
         "" => "user".to_owned(),
-        name if name.len() < limits::NAMESPACE_NAME_BYTES_MIN || !name.starts_with(|c: char| c.is_ascii_lowercase()) => {
+        name if name.len() < limits::NAMESPACE_NAME_BYTES_MIN
+            || !name.starts_with(|c: char| c.is_ascii_lowercase()) =>
+        {
             format!("user-{name}")
         }
         name => name.to_owned(),

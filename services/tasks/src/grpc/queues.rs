@@ -121,9 +121,8 @@ impl Api {
     }
 
     async fn read(&self, caller: &Identity, name: &str) -> Result<Queue> {
-        let mut queues = queues::queue_list(&self.app.pool, caller.namespace, "", Some(name), 1)
-            .await
-            .map_err(failure::to_error)?;
+        let mut queues =
+            queues::queue_list(&self.app.pool, caller.namespace, "", Some(name), 1).await.map_err(failure::to_error)?;
         queues.pop().map(to_proto).ok_or_else(|| not_found(name))
     }
 }

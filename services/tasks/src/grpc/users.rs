@@ -112,10 +112,7 @@ impl UserService for Api {
         answer.await.map(Response::new).map_err(to_status)
     }
 
-    async fn get_revision(
-        &self,
-        _: Request<GetRevisionRequest>,
-    ) -> Result<Response<GetRevisionResponse>, Status> {
+    async fn get_revision(&self, _: Request<GetRevisionRequest>) -> Result<Response<GetRevisionResponse>, Status> {
         let revision = self.app.verifier.revision().await.map_err(to_status)?;
         Ok(Response::new(GetRevisionResponse { revision }))
     }

@@ -1,7 +1,7 @@
 //! WorkService.
 
-use taskyard_proto::v1::{WorkRequest, work_service_server::WorkService};
 use taskyard_proto::status::to_status;
+use taskyard_proto::v1::{WorkRequest, work_service_server::WorkService};
 use taskyard_runtime::identity::caller;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,13 +19,7 @@ impl WorkService for Api {
         let caller = caller(&request).map_err(to_status)?;
         let (outbox, stream) = outbox();
         // The answer's headers go out at once: a client may wait for them before it says hello.
-        tokio::spawn(stream::serve(
-            self.app.clone(),
-            caller,
-            request.into_inner(),
-            outbox,
-            self.stop.clone(),
-        ));
+        tokio::spawn(stream::serve(self.app.clone(), caller, request.into_inner(), outbox, self.stop.clone()));
         Ok(Response::new(stream))
     }
 }

@@ -11,7 +11,7 @@ use taskyard_core::{
 use taskyard_postgres::failure;
 use taskyard_runtime::{config::Secret, identity::Ask};
 
-use super::{Kind, KeyUses, Signer};
+use super::{KeyUses, Kind, Signer};
 use crate::store::identity;
 
 /// Verifies tokens and keys by the database.

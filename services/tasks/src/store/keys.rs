@@ -55,6 +55,32 @@ pub async fn key_create(pool: &PgPool, new: &NewKey<'_>, keys_max: i64) -> Resul
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes a key whose secret was chosen, unless it is there.
+pub async fn key_ensure(
+    pool: &PgPool,
+    namespace: Namespace,
+    name: &str,
+    secret_hash: &[u8],
+    scopes: Scopes,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into tasks.keys (id, namespace, name, secret_hash, scopes, queues, created_by)
+        values ($1, $2, $3, $4, $5, '{}', $6)
+        on conflict do nothing
+        "#,
+        Uuid::now_v7(),
+        namespace,
+        name,
+        secret_hash,
+        scopes.bits(),
+        Uuid::nil(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Keys of a namespace, newest first, before one; or a single one.
 pub async fn key_list(
     pool: &PgPool,

@@ -308,11 +308,7 @@ pub async fn invitation_create(
 }
 
 /// Open invitations of a namespace, by address.
-pub async fn invitation_list(
-    pool: &PgPool,
-    namespace: Number,
-    rows_max: i64,
-) -> Result<Vec<Invitation>, sqlx::Error> {
+pub async fn invitation_list(pool: &PgPool, namespace: Number, rows_max: i64) -> Result<Vec<Invitation>, sqlx::Error> {
     sqlx::query_as!(
         Invitation,
         r#"
@@ -331,8 +327,9 @@ pub async fn invitation_list(
 
 /// Takes an invitation back. False: there is none.
 pub async fn invitation_delete(pool: &PgPool, namespace: Number, id: Uuid) -> Result<bool, sqlx::Error> {
-    let done =
-        sqlx::query!("delete from tasks.invitations where namespace = $1 and id = $2", namespace, id).execute(pool).await?;
+    let done = sqlx::query!("delete from tasks.invitations where namespace = $1 and id = $2", namespace, id)
+        .execute(pool)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -226,9 +226,7 @@ pub async fn sign_in_refresh(pool: &PgPool, hash: &[u8], next_hash: &[u8]) -> Re
     .await?;
     Ok(match row {
         None => Refreshed::Unknown,
-        Some(row) if row.is_reused => {
-            Refreshed::Reused { sign_in: row.id, revision: row.revision.unwrap_or_default() }
-        }
+        Some(row) if row.is_reused => Refreshed::Reused { sign_in: row.id, revision: row.revision.unwrap_or_default() },
         Some(row) => Refreshed::Next { sign_in: row.id, user: row.user_id },
     })
 }

@@ -122,7 +122,8 @@ async fn serve(
     let welcome = async {
         wait_until_ready(health).await;
         if let Accounts::New(account) | Accounts::Known(account) = accounts
-            && let Err(error) = account::remember(dir, account, format!("http://{}", listen::reachable(addresses.gateway)))
+            && let Err(error) =
+                account::remember(dir, account, format!("http://{}", listen::reachable(addresses.gateway)))
         {
             note(&format!("the command line will not find this server by itself: {error:#}"));
         }

@@ -25,10 +25,10 @@ pub async fn fresh(name: &str) -> Result<SignIn> {
         };
         if sign_in.expires_at - Utc::now().timestamp() < LEFT_MIN_S {
             let client = Client::new(Pods::connect([&profile.url], Token::none())?);
-            let tokens = client
-                .refresh_tokens(&sign_in.refresh_token, &sign_in.namespace)
-                .await
-                .with_context(|| format!("the sign-in of `{name}` cannot be refreshed; `taskyard login` begins anew"))?;
+            let tokens =
+                client.refresh_tokens(&sign_in.refresh_token, &sign_in.namespace).await.with_context(|| {
+                    format!("the sign-in of `{name}` cannot be refreshed; `taskyard login` begins anew")
+                })?;
             *sign_in = SignIn::new(std::mem::take(&mut sign_in.email), tokens)?;
         }
         Ok(sign_in.clone())

@@ -4,13 +4,11 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use taskyard_tasks::setup::{self, NewAccount};
+use taskyard_tasks::setup::{self, FirstAdmin};
 
 use crate::profile::{self, Credentials, Profile};
 
 const EMAIL: &str = "admin@taskyard.local";
-/// The namespace that the first administrator owns.
-const NAMESPACE: &str = "default";
 
 /// Who can sign in, kept in the folder of the private servers.
 #[derive(Debug, Deserialize, Serialize)]
@@ -38,26 +36,25 @@ pub enum Accounts {
 /// If the database or the folder cannot be reached.
 pub async fn ensure(database_url: &str, folder: &Path) -> Result<Accounts> {
     let path = folder.join("account.json");
-    if setup::has_users(database_url).await? {
-        let known = match fs::read(&path) {
-            Ok(bytes) => {
-                let account: Account =
-                    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
-                setup::knows_key(database_url, &account.key).await?.then_some(account)
-            }
-            Err(_) => None,
-        };
-        return Ok(known.map_or(Accounts::Others, Accounts::Known));
+    let known: Option<Account> = match fs::read(&path) {
+        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?),
+        Err(_) => None,
+    };
+    if let Some(account) = known
+        && setup::knows_key(database_url, &account.key).await?
+    {
+        return Ok(Accounts::Known(account));
     }
     let account = Account {
         email: EMAIL.to_owned(),
         password: format!("{:032x}", rand::random::<u128>()),
-        key: String::new(),
+        key: setup::make_key()?,
     };
-    let new = NewAccount { email: account.email.clone(), password: account.password.clone(), is_admin: true };
-    setup::create_user(database_url, new).await?;
-    let key = setup::create_key(database_url, NAMESPACE, "taskyard up", &[]).await?;
-    let account = Account { key, ..account };
+    let login = (account.email.clone(), account.password.clone());
+    if !setup::first_admin(database_url, FirstAdmin { account: Some(login), key: None }).await? {
+        return Ok(Accounts::Others);
+    }
+    setup::first_admin(database_url, FirstAdmin { account: None, key: Some(account.key.clone()) }).await?;
     profile::write_private(&path, &account)?;
     Ok(Accounts::New(account))
 }

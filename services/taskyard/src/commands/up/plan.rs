@@ -3,11 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use taskyard_devstack::{Devstack, Options};
 use taskyard_core::identity::Service;
+use taskyard_devstack::{Devstack, Options};
 use taskyard_gateway::{GatewayArgs, RedisAt};
 use taskyard_runtime::{
-    config::{NatsArgs, PostgresArgs, Problems, RedisArgs, Secret, TokenArgs},
+    config::{NatsArgs, PostgresArgs, Problems, RedisArgs, Secret},
     health::Health,
     metrics::Metrics,
 };
@@ -94,7 +94,8 @@ impl Plan {
         gateway_config.redis = Some(RedisAt { url: stack.redis_url().into(), prefix });
         let worker_config = taskyard_worker::Config {
             tasks_url: vec![tasks_url],
-            token: TokenArgs { token: Some(self.worker_key), token_file: None },
+            worker_key: Some(self.worker_key),
+            worker_key_file: None,
             slots: WORKER_SLOTS,
             queues: Vec::new(),
             worker_name: Some("built-in".to_owned()),
