@@ -48,7 +48,10 @@ async fn every_method_asks_for_its_right() -> Result<()> {
             let path = format!("/taskyard.v1.{}/{}", service.name(), method.name());
             let needed = access(&path).expect("in the table");
             let without = call(&accounts.channel, &path, None).await;
-            assert_eq!(without == Code::Unauthenticated, needed != Access::Open, "{path}: {without:?}");
+            // What is open may still refuse what it is told: a password, a refresh token.
+            if needed != Access::Open {
+                assert_eq!(without, Code::Unauthenticated, "{path}");
+            }
             for (scope, key) in &keys {
                 let may = match needed {
                     Access::Open | Access::Known => true,

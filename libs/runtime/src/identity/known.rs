@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use taskyard_core::{ErrorCode, Identity, Result};
 use tokio::{
     sync::broadcast,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -158,15 +158,10 @@ impl Identities {
 
     /// Asks for the revision, again and again, until `stop`.
     pub async fn look(&self, stop: CancellationToken) {
-        let mut heard_at = Instant::now();
         loop {
             match timeout(ASK_TIMEOUT, self.0.ask.revision()).await {
-                Ok(Ok(revision)) => {
-                    heard_at = Instant::now();
-                    self.found(revision);
-                }
-                _ if heard_at.elapsed() > LOOK_INTERVAL => self.forget_revision(),
-                _ => {}
+                Ok(Ok(revision)) => self.found(revision),
+                Ok(Err(_)) | Err(_) => self.forget_revision(),
             }
             tokio::select! {
                 () = sleep(LOOK_INTERVAL) => {}

@@ -81,7 +81,8 @@ async fn rest_is_spoken_over_http_2_too() {
     tokio::spawn(connection);
     for (host, status) in [("localhost:1", 200), ("evil.example", 421)] {
         let uri = format!("http://{host}/v1/tasks/{ID}");
-        let response = sender.send_request(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
+        let request = Request::get(uri).header("authorization", format!("Bearer {TOKEN}"));
+        let response = sender.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), status, "{host}");
     }
 }
@@ -156,7 +157,10 @@ async fn large_bodies_are_refused() {
 
     // With a length, by a client that sends it all before it reads.
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
-    let head = "POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 41943040\r\n\r\n";
+    let head = format!(
+        "POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: 41943040\r\n\r\n"
+    );
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(&vec![b' '; 40 << 20]).await.expect("it can send all");
     let mut answer = [0; 12];
