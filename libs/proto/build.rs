@@ -4,8 +4,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 4] =
-    ["taskyard/v1/task.proto", "taskyard/v1/queue.proto", "taskyard/v1/work.proto", "taskyard/internal/v1/bus.proto"];
+const FILES: [&str; 5] = [
+    "taskyard/v1/task.proto",
+    "taskyard/v1/queue.proto",
+    "taskyard/v1/schedule.proto",
+    "taskyard/v1/work.proto",
+    "taskyard/internal/v1/bus.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");

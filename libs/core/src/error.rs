@@ -15,10 +15,14 @@ pub enum ErrorCode {
     TaskNotFound,
     /// There is no such queue in this namespace.
     QueueNotFound,
+    /// There is no such schedule in this namespace.
+    ScheduleNotFound,
     /// The path or method does not exist.
     RouteNotFound,
     /// The id is taken by a task with other content.
     IdTaken,
+    /// The name is taken by a schedule with other content.
+    NameTaken,
     /// The idempotency key was used with other content.
     IdempotencyKeyReused,
     /// The task has another version than the one that the change was made for.
@@ -43,13 +47,15 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, for documents and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidInput,
         Self::TooLarge,
         Self::TaskNotFound,
         Self::QueueNotFound,
+        Self::ScheduleNotFound,
         Self::RouteNotFound,
         Self::IdTaken,
+        Self::NameTaken,
         Self::IdempotencyKeyReused,
         Self::VersionMismatch,
         Self::WrongState,
@@ -70,8 +76,10 @@ impl ErrorCode {
             Self::TooLarge => "TOO_LARGE",
             Self::TaskNotFound => "TASK_NOT_FOUND",
             Self::QueueNotFound => "QUEUE_NOT_FOUND",
+            Self::ScheduleNotFound => "SCHEDULE_NOT_FOUND",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::IdTaken => "ID_TAKEN",
+            Self::NameTaken => "NAME_TAKEN",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::VersionMismatch => "VERSION_MISMATCH",
             Self::WrongState => "WRONG_STATE",

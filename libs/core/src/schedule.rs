@@ -10,13 +10,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::RetryPolicy;
 pub use self::{
     clock::{parse_zone, zone_name},
     cron::CronExpression,
     due::{Plan, TickKind, plan},
     times::{Times, When},
 };
+use crate::RetryPolicy;
 
 /// The label that names a task's schedule.
 pub const LABEL_SCHEDULE: &str = "taskyard.schedule";

@@ -23,9 +23,9 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
     match code {
         ErrorCode::InvalidInput => Code::InvalidArgument,
         ErrorCode::TooLarge => Code::OutOfRange,
-        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound => Code::NotFound,
+        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound | ErrorCode::ScheduleNotFound => Code::NotFound,
         ErrorCode::RouteNotFound | ErrorCode::Unsupported => Code::Unimplemented,
-        ErrorCode::IdTaken | ErrorCode::IdempotencyKeyReused => Code::AlreadyExists,
+        ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused => Code::AlreadyExists,
         ErrorCode::VersionMismatch => Code::Aborted,
         ErrorCode::WrongState => Code::FailedPrecondition,
         ErrorCode::Unauthenticated => Code::Unauthenticated,
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_reason_of_a_newer_server_falls_back_to_its_grpc_code() {
-        let details = ErrorDetails::with_error_info("SCHEDULE_NOT_FOUND", DOMAIN, HashMap::new());
+        let details = ErrorDetails::with_error_info("COLOUR_NOT_FOUND", DOMAIN, HashMap::new());
         let status = Status::with_error_details(Code::FailedPrecondition, "x", details);
         assert_eq!(from_status(&status).code, ErrorCode::WrongState);
         let foreign = ErrorDetails::with_error_info("TASK_NOT_FOUND", "example.com", HashMap::new());

@@ -14,8 +14,12 @@ pub const fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidInput => StatusCode::BAD_REQUEST,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound | ErrorCode::RouteNotFound => StatusCode::NOT_FOUND,
-        ErrorCode::IdTaken | ErrorCode::IdempotencyKeyReused | ErrorCode::WrongState => StatusCode::CONFLICT,
+        ErrorCode::TaskNotFound | ErrorCode::QueueNotFound | ErrorCode::ScheduleNotFound | ErrorCode::RouteNotFound => {
+            StatusCode::NOT_FOUND
+        }
+        ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused | ErrorCode::WrongState => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::VersionMismatch => StatusCode::PRECONDITION_FAILED,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
@@ -35,10 +39,12 @@ pub const fn title(code: ErrorCode) -> &'static str {
         ErrorCode::TooLarge => "The request is too large",
         ErrorCode::TaskNotFound => "There is no such task",
         ErrorCode::QueueNotFound => "There is no such queue",
+        ErrorCode::ScheduleNotFound => "There is no such schedule",
         ErrorCode::RouteNotFound => "There is no such route",
         ErrorCode::IdTaken => "The id is taken",
+        ErrorCode::NameTaken => "The name is taken",
         ErrorCode::IdempotencyKeyReused => "The idempotency key was used for another request",
-        ErrorCode::VersionMismatch => "The task has changed meanwhile",
+        ErrorCode::VersionMismatch => "It has changed meanwhile",
         ErrorCode::WrongState => "The task's state does not allow this",
         ErrorCode::Unauthenticated => "A valid token is needed",
         ErrorCode::Forbidden => "This is not allowed",

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod creates;
 pub mod finishes;
 pub mod lists;
+pub mod schedules;
 
 use std::{sync::Arc, time::Duration};
 

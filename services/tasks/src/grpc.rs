@@ -1,6 +1,7 @@
 //! The gRPC services: extract, call one use case, map the answer.
 
 mod queues;
+mod schedules;
 mod tasks;
 mod work;
 
@@ -8,8 +9,8 @@ use std::sync::Arc;
 
 use taskyard_core::task::Namespace;
 use taskyard_proto::v1::{
-    queue_service_server::QueueServiceServer, task_service_server::TaskServiceServer,
-    work_service_server::WorkServiceServer,
+    queue_service_server::QueueServiceServer, schedule_service_server::ScheduleServiceServer,
+    task_service_server::TaskServiceServer, work_service_server::WorkServiceServer,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,10 @@ impl Api {
 
     pub fn queues(&self) -> QueueServiceServer<Self> {
         QueueServiceServer::new(self.clone())
+    }
+
+    pub fn schedules(&self) -> ScheduleServiceServer<Self> {
+        ScheduleServiceServer::new(self.clone())
     }
 
     pub fn work(&self) -> WorkServiceServer<Self> {

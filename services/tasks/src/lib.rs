@@ -199,8 +199,14 @@ async fn serve(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(taskyard_proto::DESCRIPTORS)
         .build_v1()?;
-    let health_service =
-        health.grpc_service(&["taskyard.v1.TaskService", "taskyard.v1.QueueService", "taskyard.v1.WorkService"]).await;
+    let health_service = health
+        .grpc_service(&[
+            "taskyard.v1.TaskService",
+            "taskyard.v1.QueueService",
+            "taskyard.v1.ScheduleService",
+            "taskyard.v1.WorkService",
+        ])
+        .await;
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let drained = {
         let app = app.clone();
@@ -229,6 +235,7 @@ async fn serve(
         .tcp_nodelay(true)
         .add_service(api.tasks())
         .add_service(api.queues())
+        .add_service(api.schedules())
         .add_service(api.work())
         .add_service(health_service)
         .add_service(reflection)

@@ -30,9 +30,11 @@ pub mod ready;
 pub mod rebuild;
 pub mod retention;
 pub mod returns;
+pub mod schedules;
 pub mod schema;
 pub mod sessions;
 pub mod start;
+pub mod ticks;
 
 fn state(number: i16) -> Result<TaskState, sqlx::Error> {
     TaskState::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is not a task state").into()))

@@ -73,13 +73,7 @@ pub struct Plan {
 /// one. Older ones were missed. At most [`limits::TICKS_MISSED_SHOWN`] of those that are passed over go into the
 /// history.
 #[must_use]
-pub fn plan(
-    times: &Times,
-    catch_up: CatchUp,
-    overlap: Overlap,
-    next_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Plan {
+pub fn plan(times: &Times, catch_up: CatchUp, overlap: Overlap, next_at: DateTime<Utc>, now: DateTime<Utc>) -> Plan {
     let late_max = TimeDelta::from_std(limits::TICK_LATE_MAX).unwrap_or_default();
     let on_time_from = now - late_max;
     let mut next = if next_at < on_time_from { times.next_after(just_before(on_time_from)) } else { Some(next_at) };

@@ -164,8 +164,14 @@ fn a_mistake_names_the_field() {
 }
 
 /// Zones with clocks that are put forward and back, by an hour and by half an hour, and one that stays.
-const ZONES: [&str; 6] =
-    ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca", "Asia/Kolkata"];
+const ZONES: [&str; 6] = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "America/Santiago",
+    "Africa/Casablanca",
+    "Asia/Kolkata",
+];
 
 /// Times around which the clocks of most of these zones change.
 const CHANGES: [&str; 8] = [
