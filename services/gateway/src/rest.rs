@@ -7,6 +7,7 @@ mod events;
 mod patch;
 mod queues;
 mod retry;
+mod schedules;
 mod tasks;
 
 use axum::{
@@ -32,4 +33,11 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/queues/{name}/pause", post(queues::pause))
         .route("/v1/queues/{name}/resume", post(queues::resume))
         .route("/v1/queues/{name}/limits", put(queues::set_limits))
+        .route("/v1/schedules", get(schedules::list).post(schedules::create))
+        .route("/v1/schedules/{name}", get(schedules::get).put(schedules::update).delete(schedules::delete))
+        .route("/v1/schedules/{name}/pause", post(schedules::pause))
+        .route("/v1/schedules/{name}/resume", post(schedules::resume))
+        .route("/v1/schedules/{name}/run", post(schedules::run))
+        .route("/v1/schedules/{name}/next", get(schedules::next))
+        .route("/v1/schedule-preview", post(schedules::preview))
 }

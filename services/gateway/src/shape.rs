@@ -4,14 +4,18 @@
 mod event;
 mod field;
 mod filter;
+mod new_schedule;
 mod new_task;
 mod queue;
+mod schedule;
 mod task;
 mod time;
 
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order};
+pub(crate) use new_schedule::{NewSchedule, Preview, ScheduleDefinition};
 pub(crate) use new_task::NewTask;
 pub(crate) use queue::{Queue, Queues};
+pub(crate) use schedule::{NextTimes, Schedule, Schedules, Triggered};
 pub(crate) use task::{Task, Tasks};

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    commands::{admin, completions, devstack, health, migrate, queue, role, task, up, work},
+    commands::{admin, completions, devstack, health, migrate, queue, role, schedule, task, up, work},
     server,
 };
 
@@ -25,6 +25,8 @@ pub enum Command {
     Task(Box<task::Args>),
     /// Show and steer queues
     Queue(queue::Args),
+    /// Make tasks again and again: create, show and steer schedules
+    Schedule(Box<schedule::Args>),
     /// Make any program a worker: it is run for each task
     Work(Box<work::Args>),
     /// Run the gateway: REST and gRPC for everybody
@@ -84,6 +86,10 @@ mod tests {
             "taskyard task retry --all-dead --queue q",
             "taskyard task create --kind k --label a=b --label c=d --payload {} --delay 10m",
             "taskyard queue limit mail --concurrency 3 --token 0123456789abcdef",
+            "taskyard schedule create s --cron @daily --time-zone Europe/Berlin --kind k",
+            "taskyard schedule update s --catch-up all --catch-up-max 3 --version 2",
+            "taskyard schedule next s --count 9",
+            "taskyard schedule next --every 15m --json",
             "taskyard devstack -- cargo test --workspace",
             "taskyard work --queue q --kind k --concurrency 8 -- python3 -c x",
             "taskyard up --listen 127.0.0.1:0",
@@ -103,6 +109,11 @@ mod tests {
             "taskyard task retry x --all-dead",
             "taskyard task retry x --queue q",
             "taskyard queue limit mail",
+            "taskyard schedule create --cron @daily",
+            "taskyard schedule create s --cron @daily --every 15m",
+            "taskyard schedule create s --every 15m --at 2026-01-01T00:00:00Z",
+            "taskyard schedule create s --catch-up most",
+            "taskyard schedule next s --after 2026-01-01T00:00:00Z",
         ] {
             assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
         }

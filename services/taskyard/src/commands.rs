@@ -8,6 +8,7 @@ mod listen;
 pub mod migrate;
 pub mod queue;
 pub mod role;
+pub mod schedule;
 pub mod task;
 pub mod up;
 pub mod work;
@@ -24,6 +25,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Up(args) => runtime::large(up::run(*args)),
         Command::Task(args) => runtime::small(task::run(*args)),
         Command::Queue(args) => runtime::small(queue::run(args)),
+        Command::Schedule(args) => runtime::small(schedule::run(*args)),
         Command::Work(args) => runtime::large(work::run(*args)),
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
         Command::Tasks(args) => runtime::large(role::tasks::run(*args)),

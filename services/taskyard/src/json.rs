@@ -4,10 +4,12 @@
 mod event;
 mod import;
 mod queue;
+mod schedule;
 mod task;
 mod time;
 
 pub use event::{Event, Mark};
 pub use import::{Imported, LineError, Reason};
 pub use queue::Queue;
+pub use schedule::{NextTimes, Schedule};
 pub use task::Task;

@@ -4,13 +4,15 @@ mod clean;
 mod event;
 mod name;
 mod queue;
+mod schedule;
 mod table;
 mod task;
 mod time;
 
 pub use clean::{clean, shorten};
 pub use event::{event, progress};
-pub use name::{event_name, state_name};
+pub use name::{catch_up_name, event_name, overlap_name, state_name, tick_kind_name};
 pub use queue::QueueTable;
+pub use schedule::{ScheduleTable, schedule, tick_time};
 pub use task::{TaskTable, headline, task};
 pub use time::{clock, length};

@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use taskyard_core::limits::REQUEST_BYTES_MAX;
 use taskyard_proto::v1::{
-    queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
-    work_service_client::WorkServiceClient,
+    queue_service_client::QueueServiceClient, schedule_service_client::ScheduleServiceClient,
+    task_service_client::TaskServiceClient, work_service_client::WorkServiceClient,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body, transport::Channel};
@@ -62,6 +62,14 @@ impl PodChannel {
     #[must_use]
     pub fn queues(self) -> QueueServiceClient<Self> {
         QueueServiceClient::new(self)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+    }
+
+    /// A client of the schedule service, with our limits of size.
+    #[must_use]
+    pub fn schedules(self) -> ScheduleServiceClient<Self> {
+        ScheduleServiceClient::new(self)
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(REQUEST_BYTES_MAX)
     }

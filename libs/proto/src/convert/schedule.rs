@@ -1,18 +1,18 @@
 //! What a schedule shall be, with every check.
 
+mod show;
+
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 use taskyard_core::{
     Error, Result, limits,
-    schedule::{
-        CatchUp, CronExpression, Definition, LABEL_PREFIX, Overlap, Schedule, Template, Tick, TickKind, Times, When,
-        parse_zone, zone_name,
-    },
+    schedule::{CatchUp, CronExpression, Definition, LABEL_PREFIX, Overlap, Template, Times, When, parse_zone},
 };
 
-use super::{duration, duration_to_proto, new_task, timestamp, timestamp_to_proto, violations::Violations};
+pub use self::show::schedule_to_proto;
+use super::{duration, new_task, timestamp, violations::Violations};
 use crate::v1;
 
 /// Reads what a schedule shall be: checks every limit, fills in every default. `anchor_at` is the anchor of an interval
@@ -39,7 +39,7 @@ pub fn schedule_definition(definition: v1::ScheduleDefinition, anchor_at: DateTi
 /// Reads when a schedule ticks.
 ///
 /// # Errors
-/// One that names every field that is wrong.
+/// One that names every field that is wrong, below `times`.
 pub fn schedule_times(times: v1::ScheduleTimes, anchor_at: DateTime<Utc>) -> Result<Times> {
     let mut wrong = Violations::default();
     let when = wrong.take(when(&times, anchor_at));
@@ -57,7 +57,7 @@ pub fn schedule_times(times: v1::ScheduleTimes, anchor_at: DateTime<Utc>) -> Res
     {
         wrong.add("end_time", "lies before start_time");
     }
-    wrong.finish()?;
+    wrong.finish().map_err(|error| error.within("times"))?;
     let when = when.ok_or_else(|| Error::internal("a schedule's times were refused without a reason"))?;
     Ok(Times { when, starts_at, ends_at })
 }
@@ -73,25 +73,6 @@ pub fn next_times_count(count: u32) -> Result<usize> {
             Err(Error::invalid("count", format!("is {count}; at most {} is allowed", limits::NEXT_TIMES_MAX)))
         }
         count => Ok(count as usize),
-    }
-}
-
-/// A schedule as a message holds it.
-#[must_use]
-pub fn schedule_to_proto(schedule: Schedule, namespace: &str) -> v1::Schedule {
-    let next_times = schedule.next_times(limits::NEXT_TIMES_SHOWN as usize);
-    v1::Schedule {
-        name: schedule.name,
-        namespace: namespace.to_owned(),
-        definition: Some(definition_to_proto(schedule.definition)),
-        paused: schedule.paused,
-        version: schedule.version,
-        creator: schedule.creator,
-        create_time: Some(timestamp_to_proto(schedule.created_at)),
-        update_time: Some(timestamp_to_proto(schedule.updated_at)),
-        next_times: next_times.into_iter().map(timestamp_to_proto).collect(),
-        last_task_id: schedule.last_task.map(|id| id.to_string()).unwrap_or_default(),
-        ticks: schedule.ticks.into_iter().map(tick_to_proto).collect(),
     }
 }
 
@@ -117,8 +98,13 @@ fn when(times: &v1::ScheduleTimes, anchor_at: DateTime<Utc>) -> Result<When> {
             wrong.finish()?;
             expression.map(When::Cron).ok_or_else(|| Error::internal("an expression was refused without a reason"))
         }
-        ("", None, None) => Err(Error::invalid("cron", "is missing; give one of cron, every and once_time")),
-        _ => Err(Error::invalid("cron", "cannot be together with another; give one of cron, every and once_time")),
+        ("", None, None) => {
+            Err(Error::invalid("cron", "is missing; a schedule needs an expression, an interval or a single time"))
+        }
+        _ => Err(Error::invalid(
+            "cron",
+            "cannot be given together; a schedule has an expression, an interval or a single time",
+        )),
     }
 }
 
@@ -214,81 +200,6 @@ fn jitter(jitter: Option<prost_types::Duration>) -> Result<Duration> {
         return Err(Error::invalid("jitter", format!("is {given} ms; at most {most} ms are allowed")));
     }
     Ok(jitter)
-}
-
-fn definition_to_proto(definition: Definition) -> v1::ScheduleDefinition {
-    let (catch_up, catch_up_max) = match definition.catch_up {
-        CatchUp::Skip => (v1::CatchUp::Skip, 0),
-        CatchUp::Once => (v1::CatchUp::Once, 0),
-        CatchUp::All(most) => (v1::CatchUp::All, most),
-    };
-    let overlap = match definition.overlap {
-        Overlap::Allow => v1::Overlap::Allow,
-        Overlap::Skip => v1::Overlap::Skip,
-    };
-    v1::ScheduleDefinition {
-        times: Some(times_to_proto(definition.times)),
-        task: Some(template_to_proto(definition.task)),
-        catch_up: catch_up.into(),
-        catch_up_max,
-        overlap: overlap.into(),
-        jitter: Some(definition.jitter).filter(|jitter| !jitter.is_zero()).map(duration_to_proto),
-    }
-}
-
-fn times_to_proto(times: Times) -> v1::ScheduleTimes {
-    let bounds = v1::ScheduleTimes {
-        start_time: times.starts_at.map(timestamp_to_proto),
-        end_time: times.ends_at.map(timestamp_to_proto),
-        ..v1::ScheduleTimes::default()
-    };
-    match times.when {
-        When::Cron(expression) => v1::ScheduleTimes {
-            cron: expression.text().to_owned(),
-            time_zone: zone_name(expression.zone()).to_owned(),
-            ..bounds
-        },
-        When::Every { interval, anchor_at } => v1::ScheduleTimes {
-            every: Some(duration_to_proto(interval)),
-            anchor_time: Some(timestamp_to_proto(anchor_at)),
-            ..bounds
-        },
-        When::Once(at) => v1::ScheduleTimes { once_time: Some(timestamp_to_proto(at)), ..bounds },
-    }
-}
-
-fn template_to_proto(task: Template) -> v1::TaskTemplate {
-    v1::TaskTemplate {
-        queue: task.queue,
-        kind: task.kind,
-        title: task.title,
-        description: task.description,
-        payload: task.payload.into(),
-        labels: task.labels,
-        priority: Some(task.priority.into()),
-        timeout: Some(duration_to_proto(task.timeout)),
-        retry: Some(v1::RetryPolicy {
-            attempts_max: task.retry.attempts_max.into(),
-            backoff: Some(duration_to_proto(task.retry.backoff)),
-            backoff_max: Some(duration_to_proto(task.retry.backoff_max)),
-        }),
-    }
-}
-
-fn tick_to_proto(tick: Tick) -> v1::ScheduleTick {
-    let kind = match tick.kind {
-        TickKind::OnTime => v1::TickKind::OnTime,
-        TickKind::CaughtUp => v1::TickKind::CaughtUp,
-        TickKind::ByHand => v1::TickKind::ByHand,
-        TickKind::Missed => v1::TickKind::Missed,
-        TickKind::Overlapped => v1::TickKind::Overlapped,
-    };
-    v1::ScheduleTick {
-        time: Some(timestamp_to_proto(tick.at)),
-        kind: kind.into(),
-        fire_time: Some(timestamp_to_proto(tick.fired_at)),
-        task_id: tick.task.map(|id| id.to_string()).unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,19 @@ impl FromRequestParts<App> for QueueName {
     }
 }
 
+/// A schedule's name, as a path names it.
+#[derive(Debug)]
+pub(crate) struct ScheduleName(pub(crate) String);
+
+impl FromRequestParts<App> for ScheduleName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let QueueName(name) = QueueName::from_request_parts(parts, app).await?;
+        Ok(Self(name))
+    }
+}
+
 async fn segment(parts: &mut Parts, app: &App, field: &str) -> Result<String> {
     let path = Path::<String>::from_request_parts(parts, app).await;
     path.map(|Path(text)| text).map_err(|error| Error::invalid(field, error.body_text()))

@@ -263,9 +263,9 @@ fn anchor_of(known: Option<&Schedule>, now: DateTime<Utc>) -> DateTime<Utc> {
 
 fn first_tick(times: &Times, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     times.next_after(now).ok_or_else(|| match times.when {
-        When::Once(at) if at <= now => Error::invalid("once_time", format!("is {at}, which has passed")),
-        When::Once(_) => Error::invalid("once_time", "does not lie between start_time and end_time"),
-        _ => Error::invalid("end_time", "comes before the first tick"),
+        When::Once(at) if at <= now => Error::invalid("times.once_time", format!("is {at}, which has passed")),
+        When::Once(_) => Error::invalid("times.once_time", "does not lie between start_time and end_time"),
+        _ => Error::invalid("times.end_time", "comes before the first tick"),
     })
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use prost::Message;
 
-use super::*;
+use super::{show::definition_to_proto, *};
 
 fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
@@ -125,13 +125,13 @@ fn exactly_one_of_three_is_needed() {
         v1::ScheduleTimes { once_time: at(1), ..cron() },
         v1::ScheduleTimes { once_time: at(1), every: seconds(60), ..Default::default() },
     ] {
-        assert_eq!(wrong_fields(with_times(times)), ["cron"]);
+        assert_eq!(wrong_fields(with_times(times)), ["times.cron"]);
     }
-    assert_eq!(wrong_fields(v1::ScheduleDefinition { times: None, ..daily() }), ["cron"]);
+    assert_eq!(wrong_fields(v1::ScheduleDefinition { times: None, ..daily() }), ["times.cron"]);
     assert_eq!(wrong_fields(v1::ScheduleDefinition { task: None, ..daily() }), ["task.kind"]);
-    assert_eq!(wrong_fields(with_times(v1::ScheduleTimes { anchor_time: at(1), ..cron() })), ["anchor_time"]);
+    assert_eq!(wrong_fields(with_times(v1::ScheduleTimes { anchor_time: at(1), ..cron() })), ["times.anchor_time"]);
     let every = v1::ScheduleTimes { every: seconds(60), time_zone: "UTC".into(), ..Default::default() };
-    assert_eq!(wrong_fields(with_times(every)), ["time_zone"]);
+    assert_eq!(wrong_fields(with_times(every)), ["times.time_zone"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn bounds() {
         assert!(schedule_definition(every(good), Utc::now()).is_ok(), "{good}");
     }
     for bad in [-1, 0, 366 * 86_400 + 1] {
-        assert_eq!(wrong_fields(every(bad)), ["every"], "{bad}");
+        assert_eq!(wrong_fields(every(bad)), ["times.every"], "{bad}");
     }
     let all = |most| v1::ScheduleDefinition { catch_up: v1::CatchUp::All.into(), catch_up_max: most, ..daily() };
     assert_eq!(schedule_definition(all(0), Utc::now()).unwrap().catch_up, CatchUp::All(10));
