@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 use taskyard_proto::v1::{CatchUp, ScheduleDefinition, TickKind};
 use taskyard_tests::{Clock, Stack, time};
 
-use crate::rig::{Rig, cron, every, kinds};
+use crate::rig::{Rig, cron, every, every_since, kinds};
 
 /// After a jump schedules wait for a session timeout, which is 5 s here; and a busy machine needs a while.
 const TICKS_WITHIN: Duration = Duration::from_secs(40);
@@ -136,7 +136,8 @@ async fn a_jump_of_the_databases_clock_that_is_taken_back_makes_no_task() -> Res
         return Ok(());
     };
     let rig = Rig::on(stack).await?;
-    let all = ScheduleDefinition { catch_up: CatchUp::All.into(), catch_up_max: 100, ..every(600) };
+    let times = every_since(600, TimeDelta::minutes(5));
+    let all = ScheduleDefinition { catch_up: CatchUp::All.into(), catch_up_max: 100, ..times };
     let created = rig.create("s", all).await?;
     rig.create("second", every(1)).await?;
     // The leader has seen the clock as it was.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{TimeDelta, Utc};
-use taskyard_core::{ErrorCode, TaskState, limits};
+use taskyard_core::{ErrorCode, limits};
 use taskyard_proto::v1::{
-    ListNextTimesRequest, PreviewScheduleRequest, ScheduleDefinition, ScheduleTimes, TaskTemplate, TickKind,
+    GetTaskRequest, ListNextTimesRequest, PreviewScheduleRequest, ScheduleDefinition, ScheduleTimes, TaskState,
+    TaskTemplate, TickKind,
 };
 use taskyard_testkit::eventually;
 use taskyard_tests::{Answer, RawWorker, SOON, WorkerOptions, read, seconds, time, timestamp};
@@ -49,8 +50,8 @@ async fn each_tick_makes_a_task_that_names_it() -> Result<()> {
         assert_eq!(tick.kind(), TickKind::OnTime);
         let late = time(tick.fire_time) - time(tick.time);
         assert!(late >= TimeDelta::zero() && late < TimeDelta::seconds(5), "{late}");
-        let task = rig.pod.tasks().await?.get_task(taskyard_proto::v1::GetTaskRequest { id: run.task_id.clone() });
-        let task = task.await?.into_inner().task.unwrap_or_default();
+        let request = GetTaskRequest { id: run.task_id.clone() };
+        let task = rig.pod.tasks().await?.get_task(request).await?.into_inner().task.unwrap_or_default();
         assert_eq!((task.priority, task.timeout, task.description.as_str()), (7, seconds(60), "of the hour"));
         assert_eq!(task.labels.get("team").map(String::as_str), Some("growth"));
         assert_eq!(task.labels.get("taskyard.schedule").map(String::as_str), Some("report"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use taskyard_proto::v1::{
     CreateScheduleRequest, DeleteScheduleRequest, GetScheduleRequest, ListSchedulesRequest, ListSchedulesResponse,
     PauseScheduleRequest, ResumeScheduleRequest, Schedule, ScheduleDefinition, ScheduleTick, ScheduleTimes,
@@ -24,6 +24,12 @@ pub struct Rig {
 /// A schedule that makes tasks for people, which stay open.
 pub fn every(interval_s: i64) -> ScheduleDefinition {
     at_times(ScheduleTimes { every: seconds(interval_s), ..ScheduleTimes::default() })
+}
+
+/// The same with one of its ticks so long ago.
+pub fn every_since(interval_s: i64, ago: TimeDelta) -> ScheduleDefinition {
+    let anchor_time = timestamp(Utc::now() - ago);
+    at_times(ScheduleTimes { every: seconds(interval_s), anchor_time, ..ScheduleTimes::default() })
 }
 
 pub fn cron(expression: &str, time_zone: &str) -> ScheduleDefinition {

@@ -102,9 +102,9 @@ fn every_wrong_field_is_named_at_once() {
     assert_eq!(
         wrong_fields(all),
         [
-            "time_zone",
-            "cron",
-            "end_time",
+            "times.time_zone",
+            "times.cron",
+            "times.end_time",
             "task.payload",
             "task.labels",
             "task.kind",
