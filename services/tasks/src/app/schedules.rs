@@ -192,7 +192,6 @@ impl App {
             match ticks::tick_fire_batch(&self.pool, Mover::Person, &[order]).await {
                 Ok(fired) => {
                     fault::reach(FaultPoint::CommandCommitted);
-                    self.wakes.schedules_changed();
                     if !fired.made.is_empty() {
                         self.tell_made(fired);
                         return Ok((task, true));

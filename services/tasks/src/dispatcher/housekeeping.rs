@@ -38,6 +38,7 @@ async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
     while let Some(schedule) = after {
         after = ticks::tick_delete_old(&app.pool, schedule, SCHEDULES_CHUNK, limits::TICKS_KEPT).await?;
     }
+    ticks::tick_delete_orphaned(&app.pool).await?;
     let settings = &app.settings;
     let keep_from = Utc::now() - Days::new(settings.retention_days.into());
     let keep_dead_from = Utc::now() - Days::new(settings.dead_retention_days.into());

@@ -395,3 +395,30 @@ pub async fn tick_delete_old(
     .fetch_one(pool)
     .await
 }
+
+/// Forgets the ticks of schedules that are gone: of one that ticked while it was deleted.
+pub async fn tick_delete_orphaned(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        with recursive known as (
+            (select schedule from tasks.schedule_ticks order by schedule limit 1)
+            union all
+            select (
+                select t.schedule from tasks.schedule_ticks t where t.schedule > known.schedule
+                order by t.schedule limit 1
+            )
+            from known
+            where known.schedule is not null
+        ),
+        gone as materialized (
+            select schedule from known
+            where schedule is not null
+                and not exists (select from tasks.schedule_states s where s.schedule = known.schedule)
+        )
+        delete from tasks.schedule_ticks t using gone g where t.schedule = g.schedule
+        "#,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -3,6 +3,7 @@
 mod devstack;
 mod harness;
 mod import;
+mod schedules;
 mod server;
 mod tasks;
 mod usage;
