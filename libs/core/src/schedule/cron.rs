@@ -25,7 +25,7 @@ use crate::{Error, Result, limits};
 pub struct CronExpression {
     text: String,
     zone: Tz,
-    cron: Cron,
+    cron: Box<Cron>,
     /// It ticks in every hour, or in every so many: its hour begins with `*`.
     is_for_every_hour: bool,
 }
@@ -55,7 +55,7 @@ impl CronExpression {
         let cron = CronParser::new().parse(&fields.join(" "));
         let cron = cron.map_err(|error| wrong(format!("`{text}` cannot be read: {error}")))?;
         let hour = fields[fields.len() - 4];
-        let read = Self { text: text.to_owned(), zone, cron, is_for_every_hour: hour.starts_with('*') };
+        let read = Self { text: text.to_owned(), zone, cron: Box::new(cron), is_for_every_hour: hour.starts_with('*') };
         if read.next_after(DateTime::UNIX_EPOCH).is_none() {
             return Err(wrong(format!("`{text}` names a day that never comes")));
         }

@@ -57,7 +57,7 @@ pub fn schedule_times(times: v1::ScheduleTimes, anchor_at: DateTime<Utc>) -> Res
     {
         wrong.add("end_time", "lies before start_time");
     }
-    wrong.finish().map_err(|error| error.within("times"))?;
+    wrong.finish().map_err(below_times)?;
     let when = when.ok_or_else(|| Error::internal("a schedule's times were refused without a reason"))?;
     Ok(Times { when, starts_at, ends_at })
 }
@@ -74,6 +74,11 @@ pub fn next_times_count(count: u32) -> Result<usize> {
         }
         count => Ok(count as usize),
     }
+}
+
+fn below_times(error: Error) -> Error {
+    let message = format!("times.{}", error.message);
+    Error { message, ..error.within("times") }
 }
 
 fn when(times: &v1::ScheduleTimes, anchor_at: DateTime<Utc>) -> Result<When> {
