@@ -234,7 +234,7 @@ proptest! {
 fn by_the_rule(minute: &str, hour: &str, zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let holds = |field: &str, number: u32| {
         field.split(',').any(|entry| match (entry.strip_prefix("*/"), entry.split_once('-')) {
-            (Some(step), _) => number % step.parse::<u32>().unwrap() == 0,
+            (Some(step), _) => number.is_multiple_of(step.parse().unwrap()),
             (_, Some((from, to))) => (from.parse().unwrap()..=to.parse().unwrap()).contains(&number),
             _ => entry == "*" || entry.parse() == Ok(number),
         })
