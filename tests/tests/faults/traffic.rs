@@ -348,7 +348,10 @@ impl Shared {
                 }
             };
             if state == v1::TaskState::Dead {
-                self.client.retry_task(id).await.context("a retry failed")?;
+                match self.client.retry_task(id).await {
+                    Err(error) if error.code == ErrorCode::WrongState => {} // Its first answer was lost, and it is done.
+                    retried => drop(retried.context("a retry failed")?),
+                }
                 self.fates().entry(id).and_modify(|fate| fate.ended = 2);
             }
         }
