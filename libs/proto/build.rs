@@ -4,10 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "taskyard/v1/key.proto",
     "taskyard/v1/namespace.proto",
     "taskyard/v1/queue.proto",
+    "taskyard/v1/schedule.proto",
     "taskyard/v1/task.proto",
     "taskyard/v1/user.proto",
     "taskyard/v1/work.proto",

@@ -1,8 +1,9 @@
-//! Typed calls of the task and queue services.
+//! Typed calls of the task, queue and schedule services.
 
 mod accounts;
 mod queues;
 mod retry_tasks;
+mod schedules;
 mod tasks;
 mod watch;
 
@@ -23,7 +24,7 @@ use crate::{PodChannel, Pods};
 const REQUEST_BYTES_MAX: usize = limits::REQUEST_BYTES_MAX - 1_024;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Hands in tasks, shows, changes and watches them, and steers queues. Cheap to clone.
+/// Hands in tasks, shows, changes and watches them, and steers queues and schedules. Cheap to clone.
 ///
 /// Every call is repeated, at another pod if there is one, while it fails with `UNAVAILABLE`, until its timeout; the
 /// API allows that for every command. What is not here goes through [`Client::call`] and the generated clients.

@@ -21,11 +21,13 @@ pub enum ErrorCode {
     UserNotFound,
     /// There is no such key in this namespace.
     KeyNotFound,
+    /// There is no such schedule in this namespace.
+    ScheduleNotFound,
     /// The path or method does not exist.
     RouteNotFound,
     /// The id is taken by a task with other content.
     IdTaken,
-    /// The name or address is taken.
+    /// The name is taken: a namespace's, or a schedule's by one with other content; or the e-mail address is.
     NameTaken,
     /// The idempotency key was used with other content.
     IdempotencyKeyReused,
@@ -51,7 +53,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, for documents and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidInput,
         Self::TooLarge,
         Self::TaskNotFound,
@@ -59,6 +61,7 @@ impl ErrorCode {
         Self::NamespaceNotFound,
         Self::UserNotFound,
         Self::KeyNotFound,
+        Self::ScheduleNotFound,
         Self::RouteNotFound,
         Self::IdTaken,
         Self::NameTaken,
@@ -85,6 +88,7 @@ impl ErrorCode {
             Self::NamespaceNotFound => "NAMESPACE_NOT_FOUND",
             Self::UserNotFound => "USER_NOT_FOUND",
             Self::KeyNotFound => "KEY_NOT_FOUND",
+            Self::ScheduleNotFound => "SCHEDULE_NOT_FOUND",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::IdTaken => "ID_TAKEN",
             Self::NameTaken => "NAME_TAKEN",

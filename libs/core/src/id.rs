@@ -42,17 +42,17 @@ pub fn lower_bound(time: DateTime<Utc>) -> Uuid {
 ///
 /// # Errors
 /// If it is of another kind or time.
-pub fn check_new_task_id(id: Uuid, now: DateTime<Utc>) -> Result<()> {
+pub fn check_new_task_id(field: &str, id: Uuid, now: DateTime<Utc>) -> Result<()> {
     let Some(time) = time_of(id) else {
-        return Err(Error::invalid("id", "must be a UUID of version 7"));
+        return Err(Error::invalid(field, "must be a UUID of version 7"));
     };
     let ahead = TimeDelta::from_std(limits::ID_AHEAD_MAX).unwrap_or_default();
     let behind = TimeDelta::from_std(limits::ID_BEHIND_MAX).unwrap_or_default();
     if time > now + ahead {
-        return Err(Error::invalid("id", format!("its time is more than {} ahead", minutes(limits::ID_AHEAD_MAX))));
+        return Err(Error::invalid(field, format!("its time is more than {} ahead", minutes(limits::ID_AHEAD_MAX))));
     }
     if time < now - behind {
-        return Err(Error::invalid("id", "its time is more than 7 days back"));
+        return Err(Error::invalid(field, "its time is more than 7 days back"));
     }
     Ok(())
 }
@@ -76,11 +76,11 @@ mod tests {
     #[test]
     fn only_fresh_version_7_ids_are_taken() {
         let now = Utc::now();
-        assert!(check_new_task_id(new_task_id(), now).is_ok());
-        assert!(check_new_task_id(Uuid::new_v4(), now).is_err());
-        assert!(check_new_task_id(Uuid::nil(), now).is_err());
-        assert!(check_new_task_id(Uuid::max(), now).is_err());
-        assert!(check_new_task_id(new_task_id(), now - TimeDelta::minutes(6)).is_err());
-        assert!(check_new_task_id(new_task_id(), now + TimeDelta::days(8)).is_err());
+        assert!(check_new_task_id("id", new_task_id(), now).is_ok());
+        assert!(check_new_task_id("id", Uuid::new_v4(), now).is_err());
+        assert!(check_new_task_id("id", Uuid::nil(), now).is_err());
+        assert!(check_new_task_id("id", Uuid::max(), now).is_err());
+        assert!(check_new_task_id("id", new_task_id(), now - TimeDelta::minutes(6)).is_err());
+        assert!(check_new_task_id("id", new_task_id(), now + TimeDelta::days(8)).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The rules of Taskyard without any network: ids, the task's state machine, retry times, limits, error codes.
+//! The rules of Taskyard without any network: ids, the task's state machine, retry times, schedules, limits, error
+//! codes.
 //!
 //! Never in here: another crate of ours, nor tonic, axum, sqlx, kube or anything that does I/O.
 
@@ -9,6 +10,7 @@ pub mod identity;
 pub mod life;
 pub mod limits;
 pub mod retry;
+pub mod schedule;
 pub mod state;
 pub mod task;
 

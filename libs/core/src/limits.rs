@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{Error, Result};
 
-/// Bytes of a queue's or kind's name.
+/// Bytes of a queue's, kind's or schedule's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a title.
 pub const TITLE_BYTES_MAX: usize = 1_000;
@@ -109,6 +109,36 @@ pub const KEYS_MAX: u32 = 1_000;
 pub const INVITATIONS_MAX: u32 = 500;
 /// How long an invitation can be accepted.
 pub const INVITATION_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// Schedules of one namespace.
+pub const SCHEDULES_MAX: u32 = 1_000;
+/// Bytes of a cron expression.
+pub const CRON_BYTES_MAX: usize = 200;
+/// The shortest interval of a schedule.
+pub const SCHEDULE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// The longest interval of a schedule.
+pub const SCHEDULE_INTERVAL_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Bytes of the payload that a schedule gives its tasks.
+pub const SCHEDULE_PAYLOAD_BYTES_MAX: usize = 65_536;
+/// Labels that a schedule gives its tasks; two of ours are added.
+pub const SCHEDULE_LABELS_MAX: usize = LABELS_MAX - 2;
+/// The longest random delay of a schedule's task.
+pub const JITTER_MAX: Duration = Duration::from_secs(3_600);
+/// A tick that is so late was missed; one that is less late is on time, so that no change of leader loses it.
+pub const TICK_LATE_MAX: Duration = Duration::from_secs(30);
+/// Missed ticks that are caught up.
+pub const CATCH_UP_MAX: u32 = 100;
+/// Missed ticks that are caught up if all shall be and nothing else is said.
+pub const CATCH_UP_DEFAULT: u32 = 10;
+/// Missed ticks of one outage that are passed over and go into the history; of more, the newest.
+pub const TICKS_MISSED_SHOWN: u32 = 10;
+/// Ticks of a schedule that its history keeps.
+pub const TICKS_KEPT: u32 = 1_000;
+/// Ticks that a schedule shows.
+pub const TICKS_SHOWN: u32 = 10;
+/// Next times that a schedule shows.
+pub const NEXT_TIMES_SHOWN: u32 = 5;
+/// Next times that can be asked for.
+pub const NEXT_TIMES_MAX: u32 = 100;
 
 /// Cuts a text at a character's border, at most `bytes_max` long.
 #[must_use]
@@ -129,7 +159,7 @@ pub fn clean_message(text: &str, bytes_max: usize) -> String {
     shorten(text, bytes_max).replace('\0', "\u{fffd}")
 }
 
-/// Checks the name of a queue or a kind.
+/// Checks the name of a queue, a kind or a schedule.
 ///
 /// # Errors
 /// If it is empty, too long or has other characters than letters, digits, `.`, `_` and `-`.

@@ -38,6 +38,21 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
             ("GetBacklog", ScopeOrService(TasksRead, Service::Operator)),
         ],
     ),
+    (
+        "taskyard.v1.ScheduleService",
+        &[
+            ("CreateSchedule", WRITE),
+            ("GetSchedule", READ),
+            ("ListSchedules", READ),
+            ("UpdateSchedule", WRITE),
+            ("DeleteSchedule", WRITE),
+            ("PauseSchedule", WRITE),
+            ("ResumeSchedule", WRITE),
+            ("TriggerSchedule", WRITE),
+            ("ListNextTimes", READ),
+            ("PreviewSchedule", READ),
+        ],
+    ),
     ("taskyard.v1.WorkService", &[("Work", ScopeOrService(Work, Service::Worker))]),
     (
         "taskyard.v1.UserService",

@@ -27,7 +27,8 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
         | ErrorCode::QueueNotFound
         | ErrorCode::NamespaceNotFound
         | ErrorCode::UserNotFound
-        | ErrorCode::KeyNotFound => Code::NotFound,
+        | ErrorCode::KeyNotFound
+        | ErrorCode::ScheduleNotFound => Code::NotFound,
         ErrorCode::RouteNotFound | ErrorCode::Unsupported => Code::Unimplemented,
         ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused => Code::AlreadyExists,
         ErrorCode::VersionMismatch => Code::Aborted,
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_reason_of_a_newer_server_falls_back_to_its_grpc_code() {
-        let details = ErrorDetails::with_error_info("SCHEDULE_NOT_FOUND", DOMAIN, HashMap::new());
+        let details = ErrorDetails::with_error_info("COLOUR_NOT_FOUND", DOMAIN, HashMap::new());
         let status = Status::with_error_details(Code::FailedPrecondition, "x", details);
         assert_eq!(from_status(&status).code, ErrorCode::WrongState);
         let foreign = ErrorDetails::with_error_info("TASK_NOT_FOUND", "example.com", HashMap::new());

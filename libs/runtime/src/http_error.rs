@@ -19,6 +19,7 @@ pub const fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::NamespaceNotFound
         | ErrorCode::UserNotFound
         | ErrorCode::KeyNotFound
+        | ErrorCode::ScheduleNotFound
         | ErrorCode::RouteNotFound => StatusCode::NOT_FOUND,
         ErrorCode::IdTaken | ErrorCode::NameTaken | ErrorCode::IdempotencyKeyReused | ErrorCode::WrongState => {
             StatusCode::CONFLICT
@@ -45,11 +46,12 @@ pub const fn title(code: ErrorCode) -> &'static str {
         ErrorCode::NamespaceNotFound => "There is no such namespace",
         ErrorCode::UserNotFound => "There is no such user",
         ErrorCode::KeyNotFound => "There is no such key",
+        ErrorCode::ScheduleNotFound => "There is no such schedule",
         ErrorCode::RouteNotFound => "There is no such route",
         ErrorCode::IdTaken => "The id is taken",
         ErrorCode::NameTaken => "The name is taken",
         ErrorCode::IdempotencyKeyReused => "The idempotency key was used for another request",
-        ErrorCode::VersionMismatch => "The task has changed meanwhile",
+        ErrorCode::VersionMismatch => "It has changed meanwhile",
         ErrorCode::WrongState => "The task's state does not allow this",
         ErrorCode::Unauthenticated => "A valid token is needed",
         ErrorCode::Forbidden => "This is not allowed",

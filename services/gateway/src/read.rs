@@ -13,5 +13,5 @@ pub(crate) use call::Call;
 pub(crate) use etag::{etag, if_match};
 pub(crate) use json::{JsonBody, OptionalJsonBody, from_json};
 pub(crate) use object::Object;
-pub(crate) use path::{InvitationOf, KeyId, MemberOf, NamespaceName, QueueName, SignInId, TaskId};
+pub(crate) use path::{InvitationOf, KeyId, MemberOf, NamespaceName, QueueName, ScheduleName, SignInId, TaskId};
 pub(crate) use query::Params;

@@ -10,6 +10,7 @@ mod namespaces;
 mod patch;
 mod queues;
 mod retry;
+mod schedules;
 mod tasks;
 
 use axum::{
@@ -60,4 +61,11 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/invitations/accept", post(namespaces::accept))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/schedules", get(schedules::list).post(schedules::create))
+        .route("/v1/schedules/{name}", get(schedules::get).put(schedules::update).delete(schedules::delete))
+        .route("/v1/schedules/{name}/pause", post(schedules::pause))
+        .route("/v1/schedules/{name}/resume", post(schedules::resume))
+        .route("/v1/schedules/{name}/run", post(schedules::run))
+        .route("/v1/schedules/{name}/next", get(schedules::next))
+        .route("/v1/schedule-preview", post(schedules::preview))
 }

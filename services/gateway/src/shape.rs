@@ -5,8 +5,10 @@ mod account;
 mod event;
 mod field;
 mod filter;
+mod new_schedule;
 mod new_task;
 mod queue;
+mod schedule;
 mod task;
 mod time;
 
@@ -17,6 +19,8 @@ pub(crate) use account::{
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order};
+pub(crate) use new_schedule::{NewSchedule, Preview, ScheduleDefinition};
 pub(crate) use new_task::NewTask;
 pub(crate) use queue::{Queue, Queues};
+pub(crate) use schedule::{NextTimes, Schedule, Schedules, Triggered};
 pub(crate) use task::{Task, Tasks};

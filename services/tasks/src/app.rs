@@ -6,6 +6,7 @@ pub mod finishes;
 pub mod keys;
 pub mod lists;
 pub mod namespaces;
+pub mod schedules;
 pub mod users;
 
 use std::{sync::Arc, time::Duration};

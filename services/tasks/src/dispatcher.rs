@@ -11,6 +11,7 @@ mod lanes;
 mod leadership;
 mod reconcile;
 mod relay;
+mod schedules;
 mod slots;
 mod starts;
 mod vitals;
@@ -63,6 +64,8 @@ struct Term {
     events: Notify,
     /// The earliest time at which something is due, as the pods tell it.
     due: watch::Sender<Option<DateTime<Utc>>>,
+    /// Schedules have changed.
+    schedules: Notify,
     /// Queue settings have changed.
     queues_changed: AtomicBool,
     /// When the dispatch loop last went round; the lock lives from it.
@@ -77,6 +80,7 @@ impl Term {
             stop,
             events: Notify::new(),
             due: watch::Sender::new(None),
+            schedules: Notify::new(),
             queues_changed: AtomicBool::new(true),
             went_round: watch::Sender::new(Instant::now()),
         }

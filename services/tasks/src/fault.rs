@@ -10,7 +10,7 @@
 pub enum FaultPoint {
     /// A group of creates is committed, nobody is answered.
     CreateCommitted,
-    /// What a person asked for is committed (complete, retry, update, delete, a queue's settings), nobody is told.
+    /// What a person asked for is committed (complete, retry, update, delete, a queue's settings, a schedule), nobody is told.
     CommandCommitted,
     /// A wake was published.
     WakePublished,
@@ -68,6 +68,10 @@ pub enum FaultPoint {
     DeadlineCommitted,
     /// Due tasks were made ready.
     DueCommitted,
+    /// What shall become of due schedules is decided, nothing is written.
+    TickPlanned,
+    /// Ticks of schedules are committed, nobody is told.
+    TickCommitted,
     /// Rows that no rule allows were repaired.
     RepairCommitted,
     /// Events were read.
@@ -78,7 +82,7 @@ pub enum FaultPoint {
 
 impl FaultPoint {
     /// All points.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::CreateCommitted,
         Self::CommandCommitted,
         Self::WakePublished,
@@ -109,6 +113,8 @@ impl FaultPoint {
         Self::ExpiryCommitted,
         Self::DeadlineCommitted,
         Self::DueCommitted,
+        Self::TickPlanned,
+        Self::TickCommitted,
         Self::RepairCommitted,
         Self::EventsRead,
         Self::EventsPublished,
@@ -148,6 +154,8 @@ impl FaultPoint {
             Self::ExpiryCommitted => "expiry-committed",
             Self::DeadlineCommitted => "deadline-committed",
             Self::DueCommitted => "due-committed",
+            Self::TickPlanned => "tick-planned",
+            Self::TickCommitted => "tick-committed",
             Self::RepairCommitted => "repair-committed",
             Self::EventsRead => "events-read",
             Self::EventsPublished => "events-published",

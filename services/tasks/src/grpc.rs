@@ -3,6 +3,7 @@
 mod keys;
 mod namespaces;
 mod queues;
+mod schedules;
 mod tasks;
 mod users;
 mod work;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 
 use taskyard_proto::v1::{
     key_service_server::KeyServiceServer, namespace_service_server::NamespaceServiceServer,
-    queue_service_server::QueueServiceServer, task_service_server::TaskServiceServer,
-    user_service_server::UserServiceServer, work_service_server::WorkServiceServer,
+    queue_service_server::QueueServiceServer, schedule_service_server::ScheduleServiceServer,
+    task_service_server::TaskServiceServer, user_service_server::UserServiceServer,
+    work_service_server::WorkServiceServer,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +56,10 @@ impl Api {
 
     pub fn keys(&self) -> KeyServiceServer<Self> {
         KeyServiceServer::new(self.clone())
+    }
+
+    pub fn schedules(&self) -> ScheduleServiceServer<Self> {
+        ScheduleServiceServer::new(self.clone())
     }
 
     pub fn work(&self) -> WorkServiceServer<Self> {

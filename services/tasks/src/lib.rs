@@ -182,10 +182,11 @@ pub async fn run(
 }
 
 /// What is served, for health checks.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "taskyard.v1.KeyService",
     "taskyard.v1.NamespaceService",
     "taskyard.v1.QueueService",
+    "taskyard.v1.ScheduleService",
     "taskyard.v1.TaskService",
     "taskyard.v1.UserService",
     "taskyard.v1.WorkService",
@@ -232,6 +233,7 @@ async fn serve(
         .tcp_nodelay(true)
         .add_service(api.tasks())
         .add_service(api.queues())
+        .add_service(api.schedules())
         .add_service(api.work())
         .add_service(api.users())
         .add_service(api.namespaces())

@@ -33,10 +33,12 @@ pub mod ready;
 pub mod rebuild;
 pub mod retention;
 pub mod returns;
+pub mod schedules;
 pub mod schema;
 pub mod sessions;
 pub mod signing_keys;
 pub mod start;
+pub mod ticks;
 pub mod users;
 
 fn state(number: i16) -> Result<TaskState, sqlx::Error> {

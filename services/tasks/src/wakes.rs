@@ -78,6 +78,11 @@ impl Wakes {
         self.send(Wake { queues_changed: true, ..Wake::default() });
     }
 
+    /// Schedules have changed.
+    pub fn schedules_changed(&self) {
+        self.send(Wake { schedules_changed: true, ..Wake::default() });
+    }
+
     /// The leader's beacon says which queues are limited.
     pub fn hear_beacon(&self, beacon: &Beacon) {
         let limited = beacon.limited.iter().map(|queue| (queue.namespace, queue.queue.clone())).collect();
@@ -107,6 +112,7 @@ fn merge(wake: &mut Wake, next: Wake) {
     wake.ready.extend(next.ready);
     wake.ended.extend(next.ended);
     wake.queues_changed |= next.queues_changed;
+    wake.schedules_changed |= next.schedules_changed;
     if next.earliest_due_ms != 0 && (wake.earliest_due_ms == 0 || next.earliest_due_ms < wake.earliest_due_ms) {
         wake.earliest_due_ms = next.earliest_due_ms;
     }

@@ -2,7 +2,9 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{admin, completions, devstack, health, key, login, migrate, queue, role, task, token, up, work};
+use crate::commands::{
+    admin, completions, devstack, health, key, login, migrate, queue, role, schedule, task, token, up, work,
+};
 
 /// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ pub enum Command {
     Token(token::Args),
     /// Say who one is at a server
     Whoami(login::WhoAmIArgs),
+    /// Make tasks again and again: create, show and steer schedules
+    Schedule(Box<schedule::Args>),
     /// Make any program a worker: it is run for each task
     Work(Box<work::Args>),
     /// Run the gateway: REST and gRPC for everybody
@@ -87,6 +91,10 @@ mod tests {
             "taskyard task retry --all-dead --queue q",
             "taskyard task create --kind k --label a=b --label c=d --payload {} --delay 10m",
             "taskyard queue limit mail --concurrency 3 --token 0123456789abcdef",
+            "taskyard schedule create s --cron @daily --time-zone Europe/Berlin --kind k",
+            "taskyard schedule update s --catch-up all --catch-up-max 3 --version 2",
+            "taskyard schedule next s --count 9",
+            "taskyard schedule next --every 15m --json",
             "taskyard devstack -- cargo test --workspace",
             "taskyard work --queue q --kind k --concurrency 8 -- python3 -c x",
             "taskyard up --listen 127.0.0.1:0",
@@ -110,6 +118,11 @@ mod tests {
             "taskyard task retry x --all-dead",
             "taskyard task retry x --queue q",
             "taskyard queue limit mail",
+            "taskyard schedule create --cron @daily",
+            "taskyard schedule create s --cron @daily --every 15m",
+            "taskyard schedule create s --every 15m --at 2026-01-01T00:00:00Z",
+            "taskyard schedule create s --catch-up most",
+            "taskyard schedule next s --after 2026-01-01T00:00:00Z",
         ] {
             assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
         }

@@ -10,6 +10,7 @@ pub mod login;
 pub mod migrate;
 pub mod queue;
 pub mod role;
+pub mod schedule;
 pub mod task;
 pub mod token;
 pub mod up;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Logout(args) => runtime::small(login::logout(args)),
         Command::Token(args) => runtime::small(token::run(args)),
         Command::Whoami(args) => runtime::small(login::who_am_i(args)),
+        Command::Schedule(args) => runtime::small(schedule::run(*args)),
         Command::Work(args) => runtime::large(work::run(*args)),
         Command::Gateway(args) => runtime::large(role::gateway::run(*args)),
         Command::Tasks(args) => runtime::large(role::tasks::run(*args)),

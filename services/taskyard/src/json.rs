@@ -5,6 +5,7 @@ mod account;
 mod event;
 mod import;
 mod queue;
+mod schedule;
 mod task;
 mod time;
 
@@ -12,4 +13,5 @@ pub use account::{Key, KeySecret, Me};
 pub use event::{Event, Mark};
 pub use import::{Imported, LineError, Reason};
 pub use queue::Queue;
+pub use schedule::{NextTimes, Schedule};
 pub use task::Task;

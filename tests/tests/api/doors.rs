@@ -55,11 +55,23 @@ async fn services(channel: Channel, token: Option<&str>) -> Result<Vec<String>, 
 async fn health_and_reflection_answer() -> Result<()> {
     let setup = Setup::open().await?;
     let channel = Endpoint::from_shared(setup.pod.url())?.connect().await?;
-    for service in ["", "taskyard.v1.TaskService", "taskyard.v1.UserService", "taskyard.v1.WorkService"] {
+    for service in [
+        "",
+        "taskyard.v1.TaskService",
+        "taskyard.v1.UserService",
+        "taskyard.v1.QueueService",
+        "taskyard.v1.ScheduleService",
+        "taskyard.v1.WorkService",
+    ] {
         until_serving(&channel, service).await?;
     }
     let named = services(channel, Some(KEY)).await?;
-    for service in ["taskyard.v1.TaskService", "taskyard.v1.UserService", "taskyard.v1.WorkService"] {
+    for service in [
+        "taskyard.v1.TaskService",
+        "taskyard.v1.QueueService",
+        "taskyard.v1.ScheduleService",
+        "taskyard.v1.WorkService",
+    ] {
         assert!(named.iter().any(|name| name == service), "{named:?}");
     }
     setup.close().await

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Points of the leader alone.
-const LEADING: [FaultPoint; 10] = [
+const LEADING: [FaultPoint; 12] = [
     FaultPoint::TermTaken,
     FaultPoint::TermRead,
     FaultPoint::TermRenewed,
@@ -24,6 +24,8 @@ const LEADING: [FaultPoint; 10] = [
     FaultPoint::StartCommitted,
     FaultPoint::WorkPublished,
     FaultPoint::DueCommitted,
+    FaultPoint::TickPlanned,
+    FaultPoint::TickCommitted,
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
 ];

@@ -24,6 +24,8 @@ mod reports;
 mod slots;
 mod starts;
 mod stream;
+#[cfg(feature = "fault-points")]
+mod ticks;
 mod traffic;
 mod workers;
 

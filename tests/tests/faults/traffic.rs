@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use chrono::{TimeDelta, Utc};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -21,7 +22,7 @@ use taskyard_client::{
     worker::{Context, Job, Outcome, Worker},
 };
 use taskyard_core::TaskState;
-use taskyard_proto::convert::duration_to_proto;
+use taskyard_proto::convert::{duration_to_proto, timestamp_to_proto};
 use taskyard_testkit::eventually;
 use taskyard_tests::{PodProcess, RawWorker, WorkerOptions, manual, new_task};
 use tokio::task::JoinSet;
@@ -174,6 +175,7 @@ impl Traffic {
             traffic.creators.spawn(shared.clone().by_hand(traffic.creating.clone()));
             traffic.creators.spawn(shared.clone().revived(traffic.creating.clone()));
             traffic.creators.spawn(shared.clone().visits(traffic.creating.clone()));
+            traffic.creators.spawn(shared.clone().scheduled(traffic.creating.clone()));
             traffic.creators.spawn(shared.clone().stuck(traffic.creating.clone()));
             traffic.actors.spawn(visitor(options.urls.clone(), traffic.creating.clone()));
             traffic.actors.spawn(silent(options.urls.clone(), traffic.creating.clone()));
@@ -346,7 +348,10 @@ impl Shared {
                 }
             };
             if state == v1::TaskState::Dead {
-                self.client.retry_task(id).await.context("a retry failed")?;
+                match self.client.retry_task(id).await {
+                    Err(error) if error.code == ErrorCode::WrongState => {} // Its first answer was lost, and it is done.
+                    retried => drop(retried.context("a retry failed")?),
+                }
                 self.fates().entry(id).and_modify(|fate| fate.ended = 2);
             }
         }
@@ -359,6 +364,47 @@ impl Shared {
             let plan = serde_json::to_vec(&Plan { ms: 100, ..Plan::default() })?;
             let task = NewTask { payload: plan.into(), retry: Some(retry), ..new_task(VISIT) };
             self.create(task, Fate::completed_somehow()).await?;
+        }
+        Ok(())
+    }
+
+    /// Schedules of one tick each, whose task is waited for and must run.
+    async fn scheduled(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        for number in 0u64.. {
+            if !sleep(Duration::from_millis(200), &stop).await {
+                break;
+            }
+            let name = format!("once-{number}");
+            let request = v1::CreateScheduleRequest {
+                name: name.clone(),
+                definition: Some(v1::ScheduleDefinition {
+                    times: Some(v1::ScheduleTimes {
+                        once_time: Some(timestamp_to_proto(Utc::now() + TimeDelta::milliseconds(300))),
+                        ..v1::ScheduleTimes::default()
+                    }),
+                    task: Some(v1::TaskTemplate { kind: PLANNED.into(), payload: "{}".into(), ..Default::default() }),
+                    ..v1::ScheduleDefinition::default()
+                }),
+                paused: false,
+            };
+            match self.client.create_schedule(request).await {
+                // Its pod died, and by then the time had passed.
+                Err(error) if error.code == ErrorCode::InvalidInput => continue,
+                created => created.context("a schedule was not created")?,
+            };
+            let ticks = loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let schedule = self.client.get_schedule(&name).await.context("a schedule was not read")?;
+                if !schedule.ticks.is_empty() {
+                    break schedule.ticks;
+                }
+            };
+            ensure!(ticks.len() == 1, "one tick, one task: {ticks:?}");
+            self.fates().insert(Uuid::try_parse(&ticks[0].task_id)?, Fate::completed(0));
+            match self.client.delete_schedule(&name).await {
+                Err(error) if error.code == ErrorCode::ScheduleNotFound => {} // Its first answer was lost.
+                deleted => deleted.context("a schedule was not deleted")?,
+            }
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use taskyard_core::limits::REQUEST_BYTES_MAX;
 use taskyard_proto::v1::{
     key_service_client::KeyServiceClient, namespace_service_client::NamespaceServiceClient,
-    queue_service_client::QueueServiceClient, task_service_client::TaskServiceClient,
-    user_service_client::UserServiceClient, work_service_client::WorkServiceClient,
+    queue_service_client::QueueServiceClient, schedule_service_client::ScheduleServiceClient,
+    task_service_client::TaskServiceClient, user_service_client::UserServiceClient,
+    work_service_client::WorkServiceClient,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body, transport::Channel};
@@ -83,6 +84,14 @@ impl PodChannel {
     #[must_use]
     pub fn keys(self) -> KeyServiceClient<Self> {
         KeyServiceClient::new(self)
+    }
+
+    /// A client of the schedule service, with our limits of size.
+    #[must_use]
+    pub fn schedules(self) -> ScheduleServiceClient<Self> {
+        ScheduleServiceClient::new(self)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
     }
 
     /// A client of the work service, with our limits of size.

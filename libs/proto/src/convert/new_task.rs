@@ -22,7 +22,7 @@ pub fn new_task(task: v1::NewTask, now: DateTime<Utc>) -> Result<NewTask> {
     let (task, fingerprint) = split_fingerprint(task);
     let mut wrong = Violations::default();
 
-    let id = wrong.take(read_id(&task.id, now));
+    let id = wrong.take(read_new_task_id("id", &task.id, now));
     wrong.take(limits::check_text("idempotency_key", &task.idempotency_key, limits::IDEMPOTENCY_KEY_BYTES_MAX));
     let queue = if task.queue.is_empty() { limits::QUEUE_DEFAULT.to_owned() } else { task.queue };
     wrong.take(limits::check_name("queue", &queue));
@@ -56,6 +56,19 @@ pub fn new_task(task: v1::NewTask, now: DateTime<Utc>) -> Result<NewTask> {
         timeout,
         retry,
     })
+}
+
+/// Reads the id that a client chose for a new task; a new one if it chose none.
+///
+/// # Errors
+/// If it is of another kind or time.
+pub fn read_new_task_id(field: &str, text: &str, now: DateTime<Utc>) -> Result<Uuid> {
+    if text.is_empty() {
+        return Ok(id::new_task_id());
+    }
+    let id = id::parse_task_id(field, text)?;
+    id::check_new_task_id(field, id, now)?;
+    Ok(id)
 }
 
 /// What a request asks for, to tell a repetition from another request: the same whatever its id and idempotency key.
@@ -93,15 +106,6 @@ fn split_fingerprint(mut task: v1::NewTask) -> (v1::NewTask, [u8; 16]) {
     task.id = id;
     task.idempotency_key = key;
     (task, fingerprint)
-}
-
-fn read_id(text: &str, now: DateTime<Utc>) -> Result<Uuid> {
-    if text.is_empty() {
-        return Ok(id::new_task_id());
-    }
-    let id = id::parse_task_id("id", text)?;
-    id::check_new_task_id(id, now)?;
-    Ok(id)
 }
 
 fn start(

@@ -1,4 +1,4 @@
-//! A task's version as an entity tag.
+//! The version of a task or schedule as an entity tag.
 
 use axum::http::{HeaderMap, HeaderValue, header::IF_MATCH};
 use taskyard_core::{Error, Result};
@@ -19,7 +19,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u32>> {
     let version = text.and_then(|text| text.parse().ok()).filter(|version| *version != 0);
     version.map(Some).ok_or_else(|| {
         let given = given.as_bytes().escape_ascii();
-        Error::invalid("If-Match", format!("`{given}` must be one ETag of a task, such as \"3\", or *"))
+        Error::invalid("If-Match", format!("`{given}` must be one ETag of an answer, such as \"3\", or *"))
     })
 }
 

@@ -75,6 +75,19 @@ impl FromRequestParts<App> for NamespaceName {
     }
 }
 
+/// A schedule's name, as a path names it.
+#[derive(Debug)]
+pub(crate) struct ScheduleName(pub(crate) String);
+
+impl FromRequestParts<App> for ScheduleName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let QueueName(name) = QueueName::from_request_parts(parts, app).await?;
+        Ok(Self(name))
+    }
+}
+
 /// A member of a namespace, as a path names it.
 #[derive(Debug)]
 pub(crate) struct MemberOf {

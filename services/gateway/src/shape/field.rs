@@ -4,7 +4,7 @@ use taskyard_core::Error;
 use taskyard_proto::v1;
 
 /// The proto's name and the JSON name, where they differ.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 17] = [
     ("expires_time", "expires_at"),
     ("due_time", "due_at"),
     ("delay", "delay_ms"),
@@ -12,6 +12,16 @@ const NAMES: [(&str, &str); 7] = [
     ("retry.backoff", "retry.backoff_ms"),
     ("retry.backoff_max", "retry.backoff_max_ms"),
     ("states", "state"),
+    ("task.timeout", "task.timeout_ms"),
+    ("task.retry.backoff", "task.retry.backoff_ms"),
+    ("task.retry.backoff_max", "task.retry.backoff_max_ms"),
+    ("times.every", "times.every_ms"),
+    ("times.anchor_time", "times.anchor_at"),
+    ("times.once_time", "times.once_at"),
+    ("times.start_time", "times.starts_at"),
+    ("times.end_time", "times.ends_at"),
+    ("jitter", "jitter_ms"),
+    ("after_time", "after"),
 ];
 
 /// An error of the tasks service, with JSON names.

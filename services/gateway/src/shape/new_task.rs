@@ -30,7 +30,7 @@ pub(crate) struct NewTask {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Retry {
+pub(super) struct Retry {
     attempts_max: Option<u32>,
     backoff_ms: Option<u64>,
     backoff_max_ms: Option<u64>,
@@ -52,12 +52,16 @@ impl From<NewTask> for v1::NewTask {
             due_time: task.due_at.map(timestamp_to_proto),
             delay: task.delay_ms.map(from_millis),
             timeout: task.timeout_ms.map(from_millis),
-            retry: task.retry.map(|Object(retry)| v1::RetryPolicy {
-                attempts_max: retry.attempts_max.unwrap_or_default(),
-                backoff: retry.backoff_ms.map(from_millis),
-                backoff_max: retry.backoff_max_ms.map(from_millis),
-            }),
+            retry: task.retry.map(|Object(retry)| retry_to_proto(retry)),
         }
+    }
+}
+
+pub(super) fn retry_to_proto(retry: Retry) -> v1::RetryPolicy {
+    v1::RetryPolicy {
+        attempts_max: retry.attempts_max.unwrap_or_default(),
+        backoff: retry.backoff_ms.map(from_millis),
+        backoff_max: retry.backoff_max_ms.map(from_millis),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Task {
 }
 
 #[derive(Debug, Serialize)]
-struct Retry {
+pub(super) struct Retry {
     attempts_max: u32,
     backoff_ms: Option<u64>,
     backoff_max_ms: Option<u64>,
@@ -57,13 +57,6 @@ impl TryFrom<v1::Task> for Task {
     type Error = Error;
 
     fn try_from(task: v1::Task) -> Result<Self> {
-        let retry = task.retry.map(|retry| {
-            Ok::<_, Error>(Retry {
-                attempts_max: retry.attempts_max,
-                backoff_ms: millis(retry.backoff)?,
-                backoff_max_ms: millis(retry.backoff_max)?,
-            })
-        });
         Ok(Self {
             id: task.id,
             namespace: task.namespace,
@@ -80,7 +73,7 @@ impl TryFrom<v1::Task> for Task {
             started_at: time(task.start_time)?,
             finished_at: time(task.finish_time)?,
             timeout_ms: millis(task.timeout)?,
-            retry: retry.transpose()?,
+            retry: task.retry.map(Retry::try_from).transpose()?,
             version: task.version,
             run: task.run,
             attempt: task.attempt,
@@ -88,6 +81,18 @@ impl TryFrom<v1::Task> for Task {
             progress: task.progress.map(|progress| Progress { percent: progress.percent, message: progress.message }),
             payload: document(&task.payload)?,
             result: document(&task.result)?,
+        })
+    }
+}
+
+impl TryFrom<v1::RetryPolicy> for Retry {
+    type Error = Error;
+
+    fn try_from(retry: v1::RetryPolicy) -> Result<Self> {
+        Ok(Self {
+            attempts_max: retry.attempts_max,
+            backoff_ms: millis(retry.backoff)?,
+            backoff_max_ms: millis(retry.backoff_max)?,
         })
     }
 }
@@ -115,7 +120,7 @@ pub(super) fn state(number: i32) -> String {
     convert::state(number).map_or_else(|| format!("unknown_{number}"), |state| state.as_str().to_owned())
 }
 
-fn document(bytes: &Bytes) -> Result<Option<Box<RawValue>>> {
+pub(super) fn document(bytes: &Bytes) -> Result<Option<Box<RawValue>>> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -1,16 +1,19 @@
-//! Retention: drops whole partitions, forgets expired keys and closed sessions.
+//! Retention: drops whole partitions, forgets expired keys, closed sessions and old ticks.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{Days, Utc};
+use taskyard_core::limits;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{End, Term};
-use crate::store::{keys, namespaces, partitions, retention, sessions, users};
+use crate::store::{keys, namespaces, partitions, retention, sessions, ticks, users};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Rows of one statement.
 const CHUNK: i64 = 5_000;
+/// Schedules of one statement.
+const SCHEDULES_CHUNK: i64 = 100;
 
 /// Keeps house every ten minutes until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
@@ -34,6 +37,11 @@ async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
     keys::key_forget_old(&app.pool).await?;
     namespaces::invitation_forget_old(&app.pool).await?;
     while retention::idempotency_key_delete_expired(&app.pool, CHUNK).await? == CHUNK as u64 {}
+    let mut after = Some(0);
+    while let Some(schedule) = after {
+        after = ticks::tick_delete_old(&app.pool, schedule, SCHEDULES_CHUNK, limits::TICKS_KEPT).await?;
+    }
+    ticks::tick_delete_orphaned(&app.pool).await?;
     let settings = &app.settings;
     let keep_from = Utc::now() - Days::new(settings.retention_days.into());
     let keep_dead_from = Utc::now() - Days::new(settings.dead_retention_days.into());

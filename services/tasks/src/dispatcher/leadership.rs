@@ -6,7 +6,7 @@ use taskyard_redis::{Lock, Redis};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{End, Term, backlog, due, housekeeping, reconcile, relay, starts, vitals};
+use super::{End, Term, backlog, due, housekeeping, reconcile, relay, schedules, starts, vitals};
 use crate::{
     app::App,
     fault::{self, FaultPoint},
@@ -101,6 +101,7 @@ async fn lead(app: &Arc<App>, lock: &Lock, number: i64, stop: &CancellationToken
     loops.spawn(starts::run(term.clone()));
     loops.spawn(vitals::run(term.clone()));
     loops.spawn(due::run(term.clone()));
+    loops.spawn(schedules::run(term.clone()));
     loops.spawn(relay::run(term.clone()));
     loops.spawn(reconcile::run(term.clone()));
     loops.spawn(housekeeping::run(term.clone()));

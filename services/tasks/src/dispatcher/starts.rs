@@ -225,6 +225,9 @@ impl Starts {
         if wake.queues_changed {
             self.term.queues_changed.store(true, std::sync::atomic::Ordering::Relaxed);
         }
+        if wake.schedules_changed {
+            self.term.schedules.notify_one();
+        }
         self.term.events.notify_one();
     }
 

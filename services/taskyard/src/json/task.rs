@@ -40,7 +40,7 @@ pub struct Task {
 }
 
 #[derive(Debug, Serialize)]
-struct Retry {
+pub(super) struct Retry {
     attempts_max: u32,
     backoff_ms: Option<u64>,
     backoff_max_ms: Option<u64>,
@@ -70,11 +70,7 @@ impl From<v1::Task> for Task {
             started_at: time(task.start_time),
             finished_at: time(task.finish_time),
             timeout_ms: millis(task.timeout),
-            retry: task.retry.map(|retry| Retry {
-                attempts_max: retry.attempts_max,
-                backoff_ms: millis(retry.backoff),
-                backoff_max_ms: millis(retry.backoff_max),
-            }),
+            retry: task.retry.map(Retry::from),
             version: task.version,
             run: task.run,
             attempt: task.attempt,
@@ -86,8 +82,18 @@ impl From<v1::Task> for Task {
     }
 }
 
+impl From<v1::RetryPolicy> for Retry {
+    fn from(retry: v1::RetryPolicy) -> Self {
+        Self {
+            attempts_max: retry.attempts_max,
+            backoff_ms: millis(retry.backoff),
+            backoff_max_ms: millis(retry.backoff_max),
+        }
+    }
+}
+
 /// A document as it is; should it be no JSON, its text.
-fn document(bytes: &[u8]) -> Option<Box<RawValue>> {
+pub(super) fn document(bytes: &[u8]) -> Option<Box<RawValue>> {
     if bytes.is_empty() {
         return None;
     }

@@ -4,6 +4,7 @@ mod devstack;
 mod harness;
 mod import;
 mod login;
+mod schedules;
 mod server;
 mod tasks;
 mod usage;
