@@ -4,6 +4,7 @@
 mod event;
 mod field;
 mod filter;
+mod hit;
 mod new_task;
 mod queue;
 mod task;
@@ -12,6 +13,7 @@ mod time;
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order};
+pub(crate) use hit::Hits;
 pub(crate) use new_task::NewTask;
 pub(crate) use queue::{Queue, Queues};
 pub(crate) use task::{Task, Tasks};

@@ -3,7 +3,9 @@
 pub mod commands;
 pub mod creates;
 pub mod finishes;
+pub mod indexing;
 pub mod lists;
+pub mod search;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,6 +45,8 @@ pub struct App {
     pub pod: String,
     pub settings: Settings,
     pub pool: PgPool,
+    /// Searches alone: few connections, so that they never keep others waiting.
+    pub search_pool: PgPool,
     pub bus: Bus,
     pub wakes: Wakes,
     pub creates: GroupCommit<Creates>,

@@ -7,6 +7,7 @@ mod backlog;
 mod board;
 mod due;
 mod housekeeping;
+mod index;
 mod lanes;
 mod leadership;
 mod reconcile;
@@ -20,7 +21,7 @@ pub use self::leadership::run;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +62,9 @@ struct Term {
     stop: CancellationToken,
     /// There are events to relay.
     events: Notify,
+    /// The relay has read events, and how many so far.
+    relayed: Notify,
+    events_relayed: AtomicU64,
     /// The earliest time at which something is due, as the pods tell it.
     due: watch::Sender<Option<DateTime<Utc>>>,
     /// Queue settings have changed.
@@ -76,6 +80,8 @@ impl Term {
             app,
             stop,
             events: Notify::new(),
+            relayed: Notify::new(),
+            events_relayed: AtomicU64::new(0),
             due: watch::Sender::new(None),
             queues_changed: AtomicBool::new(true),
             went_round: watch::Sender::new(Instant::now()),

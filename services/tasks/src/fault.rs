@@ -74,11 +74,13 @@ pub enum FaultPoint {
     EventsRead,
     /// Events were published.
     EventsPublished,
+    /// The search index has taken in events or documents.
+    IndexCommitted,
 }
 
 impl FaultPoint {
     /// All points.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::CreateCommitted,
         Self::CommandCommitted,
         Self::WakePublished,
@@ -112,6 +114,7 @@ impl FaultPoint {
         Self::RepairCommitted,
         Self::EventsRead,
         Self::EventsPublished,
+        Self::IndexCommitted,
     ];
 
     /// The name, as it is written in the file.
@@ -151,6 +154,7 @@ impl FaultPoint {
             Self::RepairCommitted => "repair-committed",
             Self::EventsRead => "events-read",
             Self::EventsPublished => "events-published",
+            Self::IndexCommitted => "index-committed",
         }
     }
 }

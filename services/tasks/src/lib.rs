@@ -12,6 +12,7 @@ mod grpc;
 mod metrics;
 mod progress;
 mod rebuild;
+mod reindex;
 mod sessions;
 mod store;
 mod wakes;
@@ -49,6 +50,7 @@ use self::{
 pub use self::{
     config::{Checked, Config, Settings},
     rebuild::{Difference, Progress, Report, rebuild},
+    reindex::{ReindexProgress, reindex},
 };
 
 /// Brings the schema up to date. Waits so long for a server that is not there yet.
@@ -92,6 +94,7 @@ pub async fn run(
     let pool = taskyard_postgres::pool::connect(options, config.postgres.pool_size, |connection| {
         Box::pin(store::epoch::epoch_check(connection))
     });
+    let search_pool = search_pool(config.postgres.url.expose(), &pod)?;
     wait_for_schema(&pool, &shutdown).await?;
     if shutdown.is_cancelled() {
         return Ok(());
@@ -122,6 +125,7 @@ pub async fn run(
         pod: pod.clone(),
         settings: settings.clone(),
         pool: pool.clone(),
+        search_pool: search_pool.clone(),
         bus: bus.clone(),
         wakes,
         creates,
@@ -183,8 +187,26 @@ pub async fn run(
         last.cancel();
     };
     let (ended, ()) = tokio::join!(loops.run(grace), end);
+    search_pool.close().await;
     pool.close().await;
     ended
+}
+
+/// Searches that one pod does at once.
+const SEARCHES_MAX: u32 = 4;
+
+/// Connections for searches alone.
+fn search_pool(database_url: &str, pod: &str) -> anyhow::Result<PgPool> {
+    let options = taskyard_postgres::pool::options(database_url, &format!("taskyard-search {pod}"))?.options([
+        ("default_transaction_read_only", "on"),
+        // A part of the index that takes longer is searched in smaller parts.
+        ("statement_timeout", "1s"),
+        ("work_mem", "16MB"),
+        // What the dictionary calls similar is compared letter by letter afterwards.
+        ("pg_trgm.similarity_threshold", "0.2"),
+        ("client_min_messages", "warning"),
+    ]);
+    Ok(taskyard_postgres::pool::connect(options, SEARCHES_MAX, |_| Box::pin(async { Ok(()) })))
 }
 
 async fn serve(

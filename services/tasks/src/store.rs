@@ -31,6 +31,9 @@ pub mod rebuild;
 pub mod retention;
 pub mod returns;
 pub mod schema;
+pub mod search_find;
+pub mod search_reader;
+pub mod search_write;
 pub mod sessions;
 pub mod start;
 

@@ -2,12 +2,14 @@
 //! in the name, payloads and results as they are. A test compares the two.
 
 mod event;
+mod hit;
 mod import;
 mod queue;
 mod task;
 mod time;
 
 pub use event::{Event, Mark};
+pub use hit::Hit;
 pub use import::{Imported, LineError, Reason};
 pub use queue::Queue;
 pub use task::Task;

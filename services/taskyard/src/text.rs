@@ -2,6 +2,7 @@
 
 mod clean;
 mod event;
+mod hit;
 mod name;
 mod queue;
 mod table;
@@ -10,6 +11,7 @@ mod time;
 
 pub use clean::{clean, shorten};
 pub use event::{event, progress};
+pub use hit::hit;
 pub use name::{event_name, state_name};
 pub use queue::QueueTable;
 pub use task::{TaskTable, headline, task};

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Points of the leader alone.
-const LEADING: [FaultPoint; 10] = [
+const LEADING: [FaultPoint; 11] = [
     FaultPoint::TermTaken,
     FaultPoint::TermRead,
     FaultPoint::TermRenewed,
@@ -26,6 +26,7 @@ const LEADING: [FaultPoint; 10] = [
     FaultPoint::DueCommitted,
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
+    FaultPoint::IndexCommitted,
 ];
 /// Points at which a worker is served.
 const SERVING: [FaultPoint; 13] = [

@@ -13,8 +13,9 @@ use taskyard_proto::{
         self, CancelTaskRequest, CancelTaskResponse, CompleteTaskRequest, CompleteTaskResponse, CreateTaskRequest,
         CreateTaskResponse, CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest,
         DeleteTaskResponse, GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest,
-        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse,
-        UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse, create_tasks_result,
+        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse, SearchHit,
+        SearchTasksRequest, SearchTasksResponse, SnippetPart, UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest,
+        WatchTasksResponse, create_tasks_result,
     },
 };
 use tokio::sync::mpsc;
@@ -23,7 +24,10 @@ use tonic::{Request, Response, Status};
 
 use super::Api;
 use crate::{
-    app::creates::NewState,
+    app::{
+        creates::NewState,
+        search::{Piece, Search},
+    },
     store::{epoch, events},
     watch::{self, Wanted},
 };
@@ -64,6 +68,28 @@ impl v1::task_service_server::TaskService for Api {
         let (tasks, next_page_token) = page.await.map_err(to_status)?;
         let tasks = tasks.into_iter().map(|task| self.show(task)).collect();
         Ok(Response::new(ListTasksResponse { tasks, next_page_token }))
+    }
+
+    async fn search_tasks(
+        &self,
+        request: Request<SearchTasksRequest>,
+    ) -> Result<Response<SearchTasksResponse>, Status> {
+        let SearchTasksRequest { query, filter, page_size, page_token } = request.into_inner();
+        let found = async {
+            let filter = convert::filter(filter)?;
+            self.app.search(self.namespace(), &Search { query, filter, page_size, page_token }).await
+        };
+        let found = found.await.map_err(to_status)?;
+        let hits = found.hits.into_iter().map(|hit| SearchHit {
+            task: Some(self.show(hit.task)),
+            title: hit.title.into_iter().map(snippet_part).collect(),
+            description: hit.description.into_iter().map(snippet_part).collect(),
+        });
+        Ok(Response::new(SearchTasksResponse {
+            hits: hits.collect(),
+            next_page_token: found.next_page_token,
+            corrected_query: found.corrected.unwrap_or_default(),
+        }))
     }
 
     async fn update_task(&self, request: Request<UpdateTaskRequest>) -> Result<Response<UpdateTaskResponse>, Status> {
@@ -245,6 +271,10 @@ impl Api {
         let events = found.into_iter().map(|event| watch::to_proto(event, &name)).collect();
         Ok(ListEventsResponse { events, position, more })
     }
+}
+
+fn snippet_part(piece: Piece) -> SnippetPart {
+    SnippetPart { text: piece.text, matched: piece.is_match }
 }
 
 /// A task as it stands right after its create.

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use taskyard_core::id;
 use uuid::Uuid;
 
-use super::partitions::Partition;
+use super::partitions::{self, Partition};
 
 /// Forgets idempotency keys past their time, some at a time.
 pub async fn idempotency_key_delete_expired(pool: &PgPool, rows_max: i64) -> Result<u64, sqlx::Error> {
@@ -63,8 +63,32 @@ pub async fn partition_empty(pool: &PgPool, partition: &Partition, rows_max: i64
             );
             Ok(sqlx::query(AssertSqlSafe(sql)).bind(rows_max).execute(pool).await?.rows_affected())
         }
+        table if partitions::is_index(table) => index_empty(pool, &name, rows_max).await,
         _ => Ok(0),
     }
+}
+
+/// The search index keeps what has a document.
+async fn index_empty(pool: &PgPool, name: &str, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let find = format!(
+        "select distinct namespace, id from {name} p \
+         where not exists (select from tasks.documents d where d.namespace = p.namespace and d.id = p.id) \
+         limit $1"
+    );
+    let old: Vec<(i32, Uuid)> = sqlx::query_as(AssertSqlSafe(find)).bind(rows_max).fetch_all(pool).await?;
+    let count = old.len() as u64;
+    delete_from(pool, name, old).await?;
+    Ok(count)
+}
+
+async fn delete_from(pool: &PgPool, name: &str, keys: Vec<(i32, Uuid)>) -> Result<u64, sqlx::Error> {
+    let (namespaces, ids): (Vec<i32>, Vec<Uuid>) = keys.into_iter().unzip();
+    let delete = format!(
+        "delete from {name} p using unnest($1::int[], $2::uuid[]) as o (namespace, id) \
+         where p.namespace = o.namespace and p.id = o.id"
+    );
+    let done = sqlx::query(AssertSqlSafe(delete)).bind(namespaces).bind(ids).execute(pool).await?;
+    Ok(done.rows_affected())
 }
 
 /// A finished row is let go before its document, so that no list shows half a task. What has neither an active nor a
@@ -77,11 +101,5 @@ async fn documents_empty(pool: &PgPool, name: &str, rows_max: i64) -> Result<u64
          limit $1"
     );
     let old: Vec<(i32, Uuid)> = sqlx::query_as(AssertSqlSafe(find)).bind(rows_max).fetch_all(pool).await?;
-    let (namespaces, ids): (Vec<i32>, Vec<Uuid>) = old.into_iter().unzip();
-    let delete = format!(
-        "delete from {name} p using unnest($1::int[], $2::uuid[]) as o (namespace, id) \
-         where p.namespace = o.namespace and p.id = o.id"
-    );
-    let done = sqlx::query(AssertSqlSafe(delete)).bind(namespaces).bind(ids).execute(pool).await?;
-    Ok(done.rows_affected())
+    delete_from(pool, name, old).await
 }

@@ -2,6 +2,7 @@
 
 mod new_epoch;
 mod rebuild;
+mod reindex;
 
 use clap::Subcommand;
 
@@ -20,6 +21,8 @@ enum Command {
     NewEpoch(new_epoch::Args),
     /// Replay all events beside the running system and compare what they give with the tasks as they stand
     Rebuild(rebuild::Args),
+    /// Make the search index anew from all tasks, beside the running system
+    Reindex(reindex::Args),
 }
 
 /// Does it.
@@ -27,5 +30,6 @@ pub async fn run(args: Args) -> Outcome {
     match args.command {
         Command::NewEpoch(args) => new_epoch::run(args).await,
         Command::Rebuild(args) => rebuild::run(args).await,
+        Command::Reindex(args) => reindex::run(args).await,
     }
 }
