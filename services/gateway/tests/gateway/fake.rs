@@ -9,7 +9,7 @@ use std::{
 use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
 use prost_types::Timestamp;
-use taskyard_core::{Error, ErrorCode};
+use taskyard_core::{Error, ErrorCode, limits};
 use taskyard_proto::{
     convert,
     status::to_status,
