@@ -131,14 +131,14 @@ async fn another_namespaces_tasks_are_never_found() -> Result<()> {
     let copy = "
         insert into tasks.namespaces (name) values ('other');
         insert into tasks.documents
-        select (jsonb_populate_record(d, jsonb_build_object('namespace', 2, 'title', 'pump theirs secretword', 'creator', 'them'))).*
+        select (jsonb_populate_record(null::tasks.documents, to_jsonb(d) || jsonb_build_object('namespace', 2, 'title', 'pump theirs secretword', 'creator', 'them'))).*
         from tasks.documents d;
-        insert into tasks.active select (jsonb_populate_record(a, jsonb_build_object('namespace', 2))).* from tasks.active a;
+        insert into tasks.active select (jsonb_populate_record(null::tasks.active, to_jsonb(a) || jsonb_build_object('namespace', 2))).* from tasks.active a;
         insert into tasks.documents
-        select (jsonb_populate_record(d, jsonb_build_object('id', uuidv7(), 'title', 'pump foreign'))).*
+        select (jsonb_populate_record(null::tasks.documents, to_jsonb(d) || jsonb_build_object('id', uuidv7(), 'title', 'pump foreign'))).*
         from tasks.documents d where namespace = 2;
         insert into tasks.active
-        select (jsonb_populate_record(a, jsonb_build_object('id', d.id))).*
+        select (jsonb_populate_record(null::tasks.active, to_jsonb(a) || jsonb_build_object('id', d.id))).*
         from tasks.documents d, (select * from tasks.active where namespace = 2 limit 1) a where d.title = 'pump foreign';
         insert into tasks.events (at, xact, namespace, epoch, task_id, version, run, type, to_state, attempt, returns, queue, kind)
         select now(), pg_current_xact_id()::text::bigint, 2, (select max(epoch) from tasks.epochs), id, 1, 0, 1, 1, 0, 0, queue, kind

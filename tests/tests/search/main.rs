@@ -54,14 +54,17 @@ fn marked(parts: &[SnippetPart]) -> String {
 /// Waits until the index has every event, and every document.
 async fn indexed_within(pool: &PgPool, within: Duration) -> Result<()> {
     let sql = "
-        select (
-            select fill_namespace is null and (epoch, xact, seq) >= (
-                select (epoch, xact, seq) from tasks.events order by epoch desc, xact desc, seq desc limit 1
+        select
+            fill_namespace is null
+            and coalesce(
+                (epoch, xact, seq) >= (
+                    select epoch, xact, seq from tasks.events order by epoch desc, xact desc, seq desc limit 1
+                ),
+                true
             )
-            from tasks.search_reader
-        )";
+        from tasks.search_reader";
     eventually(within, "the index has every event", async || {
-        let is: Option<bool> = sqlx::query_scalar(sql).fetch_one(pool).await.ok()?;
+        let is: Option<bool> = sqlx::query_scalar(sql).fetch_one(pool).await.expect("a query");
         is.unwrap_or(false).then_some(())
     })
     .await

@@ -134,13 +134,15 @@ async fn very_common_words_come_in_parts_the_newest_first() -> Result<()> {
     assert_eq!(search(&setup, rare).await?.hits.len(), 1);
     let dead = TaskFilter { states: vec![TaskState::Dead.into()], ..Default::default() };
     assert_eq!(pages(&setup, "common ", dead, 7).await?.concat().len(), 30);
-    // A change of an old task brings it up no page that was passed.
+    // One of the oldest that has changed is found by what it says now.
     let oldest: String = sqlx::query_scalar("select id::text from tasks.documents order by id limit 1")
         .fetch_one(&setup.stack.pool)
         .await?;
-    setup.update(&oldest, "title", TaskUpdate { title: "common once more".into(), ..Default::default() }, 0).await?;
+    setup
+        .update(&oldest, "title", TaskUpdate { title: "common again revived".into(), ..Default::default() }, 0)
+        .await?;
     indexed(&setup).await?;
-    assert_eq!(super::titles_of(&setup, "common \"once more\"").await?.len(), 0, "stop words are no words");
+    assert_eq!(super::titles_of(&setup, "common revived ").await?, ["common again revived"]);
     assert_eq!(super::titles_of(&setup, "common -rarity ").await?.len(), 100);
     setup.close().await
 }

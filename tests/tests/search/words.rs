@@ -108,7 +108,7 @@ async fn a_word_that_nobody_wrote_is_taken_for_the_nearest() -> Result<()> {
         with(vec![titled("deploy server", ""), titled("сервер приложений", ""), titled("serve dinner", "")]).await?;
     for (query, corrected, expected) in [
         ("depoly ", "deploy", "deploy server"),
-        ("depoly servr ", "deploy server", "deploy server"),
+        ("depoly servr ", "deploy serve or server", "deploy server"),
         ("сервре ", "сервер", "сервер приложений"),
         ("прилажений", "приложений", "сервер приложений"),
         ("depoly -dinner ", "deploy -dinner", "deploy server"),

@@ -267,7 +267,7 @@ fn order(a: &Match, b: &Match) -> std::cmp::Ordering {
 
 /// How large the next part should be, after one of some size, when so many tasks had so many matches.
 fn next_size(part: i64, searched: i64, matches: usize) -> i64 {
-    let most = part.max(1).saturating_mul(16).min(PART_MAX);
+    let most = part.max(parts::SMALLEST).saturating_mul(16).min(PART_MAX);
     let matches = i64::try_from(matches).unwrap_or(i64::MAX);
     if matches == 0 {
         return most;
@@ -333,5 +333,6 @@ mod tests {
         assert_eq!(next_size(8_192, 8_192, 100), 73_728);
         assert_eq!(next_size(8_192, 8_192, 999), parts::SMALLEST);
         assert_eq!(next_size(PART_MAX, PART_MAX, 0), PART_MAX);
+        assert_eq!(next_size(3, 3, 2), parts::SMALLEST);
     }
 }

@@ -133,7 +133,7 @@ async fn rarest(pool: &PgPool, namespace: Namespace, filter: &Filter) -> Result<
         query.push(format!("(select count(*) from (select from {} where namespace = ", walked.table()));
         query.push_bind(namespace);
         walked.push_condition(&mut query);
-        query.push(" limit ").push_bind(SCAN_MAX).push(") some)");
+        query.push(" limit ").push_bind(SCAN_MAX).push(") part)");
     }
     let counts: Vec<i64> = query.push("]").build_query_scalar().fetch_one(pool).await?;
     let (_, rarest) = counts.into_iter().zip(known).min_by_key(|(count, _)| *count).unzip();

@@ -1,15 +1,20 @@
 //! Which word was meant.
 
-/// The nearest of these words that is so near that it may be meant; of several, the first.
-pub fn nearest<'a>(word: &str, words: &'a [String]) -> Option<&'a String> {
+/// Words that one may have been meant as.
+const WORDS_MAX: usize = 3;
+
+/// The nearest of these words, if they are so near that they may be meant; of many that are as near, the first.
+pub fn nearest<'a>(word: &str, words: &'a [String]) -> Vec<&'a String> {
     let letters: Vec<char> = word.chars().collect();
     let allowed = match letters.len() {
-        0..4 => return None,
+        0..4 => return Vec::new(),
         4 | 5 => 1,
         _ => 2,
     };
     let distances = words.iter().map(|other| (distance(&letters, &other.chars().collect::<Vec<_>>()), other));
-    distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    let near: Vec<_> = distances.filter(|(distance, _)| *distance <= allowed).collect();
+    let least = near.iter().map(|(distance, _)| *distance).min();
+    near.into_iter().filter(|(distance, _)| Some(*distance) == least).map(|(_, word)| word).take(WORDS_MAX).collect()
 }
 
 /// How many letters have to be put in, left out, changed, or swapped with their neighbour.
@@ -48,9 +53,9 @@ mod tests {
     #[test]
     fn the_nearest_is_meant_if_it_is_near() {
         let words: Vec<String> = ["server", "serve", "reserve"].map(str::to_owned).into();
-        assert_eq!(nearest("servr", &words), Some(&words[0]));
-        assert_eq!(nearest("serveer", &words), Some(&words[0]));
-        assert_eq!(nearest("banana", &words), None);
-        assert_eq!(nearest("ser", &words), None, "anything is near to a short word");
+        assert_eq!(nearest("servr", &words), [&words[0], &words[1]]);
+        assert_eq!(nearest("serveer", &words), [&words[0]]);
+        assert!(nearest("banana", &words).is_empty());
+        assert!(nearest("ser", &words).is_empty(), "anything is near to a short word");
     }
 }

@@ -5,7 +5,7 @@ use taskyard_core::task::{Filter, Namespace};
 
 use super::{
     spelling,
-    syntax::{Clause, Query, Term, TermKind},
+    syntax::{Query, Term, TermKind},
 };
 use crate::store::search_find;
 
@@ -98,29 +98,36 @@ fn quoted(lexeme: &str) -> String {
 pub async fn corrected(pool: &PgPool, namespace: Namespace, query: &Query) -> Result<Option<Query>, sqlx::Error> {
     let mut corrected = query.clone();
     let mut is_other = false;
-    let wanted = corrected.clauses.iter_mut().filter(|clause: &&mut Clause| !clause.is_excluded);
-    for term in wanted.flat_map(|clause| &mut clause.terms).filter(|term| term.kind != TermKind::Phrase) {
-        if let Some(word) = meant(pool, namespace, term).await? {
-            *term = Term { text: word, kind: TermKind::Word };
-            is_other = true;
+    for clause in corrected.clauses.iter_mut().filter(|clause| !clause.is_excluded) {
+        let mut terms = Vec::new();
+        for term in std::mem::take(&mut clause.terms) {
+            let meant = meant(pool, namespace, &term).await?;
+            is_other |= !meant.is_empty();
+            terms.extend(if meant.is_empty() { vec![term] } else { meant });
         }
+        clause.terms = terms;
     }
     Ok(is_other.then_some(corrected))
 }
 
-async fn meant(pool: &PgPool, namespace: Namespace, term: &Term) -> Result<Option<String>, sqlx::Error> {
+/// What a term that no task has may stand for.
+async fn meant(pool: &PgPool, namespace: Namespace, term: &Term) -> Result<Vec<Term>, sqlx::Error> {
+    if term.kind == TermKind::Phrase {
+        return Ok(Vec::new());
+    }
     let plain = search_find::search_plain_word_list(pool, std::slice::from_ref(&term.text)).await?.pop().flatten();
-    let Some(plain) = plain else { return Ok(None) };
+    let Some(plain) = plain else { return Ok(Vec::new()) };
     if term.kind == TermKind::Beginning
         && !search_find::search_word_list_beginning(pool, namespace, &plain).await?.is_empty()
     {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let words = search_find::search_word_list_similar(pool, namespace, &plain).await?;
     if words.contains(&plain) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    Ok(spelling::nearest(&plain, &words).cloned())
+    let nearest = spelling::nearest(&plain, &words).into_iter();
+    Ok(nearest.map(|word| Term { text: word.clone(), kind: TermKind::Word }).collect())
 }
 
 #[cfg(test)]
