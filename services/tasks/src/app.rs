@@ -47,6 +47,8 @@ pub struct App {
     pub pool: PgPool,
     /// Searches alone: few connections, so that they never keep others waiting.
     pub search_pool: PgPool,
+    /// Of the search index's reader, while this process leads.
+    pub index_pool: PgPool,
     pub bus: Bus,
     pub wakes: Wakes,
     pub creates: GroupCommit<Creates>,

@@ -95,6 +95,7 @@ pub async fn run(
         Box::pin(store::epoch::epoch_check(connection))
     });
     let search_pool = search_pool(config.postgres.url.expose(), &pod)?;
+    let index_pool = index_pool(config.postgres.url.expose(), &format!("taskyard-index {pod}"))?;
     wait_for_schema(&pool, &shutdown).await?;
     if shutdown.is_cancelled() {
         return Ok(());
@@ -126,6 +127,7 @@ pub async fn run(
         settings: settings.clone(),
         pool: pool.clone(),
         search_pool: search_pool.clone(),
+        index_pool: index_pool.clone(),
         bus: bus.clone(),
         wakes,
         creates,
@@ -188,6 +190,7 @@ pub async fn run(
     };
     let (ended, ()) = tokio::join!(loops.run(grace), end);
     search_pool.close().await;
+    index_pool.close().await;
     pool.close().await;
     ended
 }
@@ -207,6 +210,14 @@ fn search_pool(database_url: &str, pod: &str) -> anyhow::Result<PgPool> {
         ("client_min_messages", "warning"),
     ]);
     Ok(taskyard_postgres::pool::connect(options, SEARCHES_MAX, |_| Box::pin(async { Ok(()) })))
+}
+
+/// The connection of a reader that fills the search index.
+fn index_pool(database_url: &str, name: &str) -> anyhow::Result<PgPool> {
+    let options = taskyard_postgres::pool::options(database_url, name)?
+        // See store/search_write.rs.
+        .options([("default_transaction_isolation", "repeatable read")]);
+    Ok(taskyard_postgres::pool::connect(options, 1, |connection| Box::pin(store::epoch::epoch_check(connection))))
 }
 
 async fn serve(

@@ -3,10 +3,6 @@
 //!
 //! The leader helps: each step is done by whoever comes first.
 
-use std::time::Duration;
-
-use sqlx::postgres::PgPoolOptions;
-
 use crate::{
     app::indexing::Indexer,
     store::search_reader::{search_dictionary_empty, search_document_estimate, search_reader_read},
@@ -26,9 +22,7 @@ pub struct ReindexProgress {
 /// # Errors
 /// If the database cannot be reached.
 pub async fn reindex(database_url: &str, mut on_progress: impl FnMut(ReindexProgress)) -> anyhow::Result<u64> {
-    let options = taskyard_postgres::pool::options(database_url, "taskyard-admin")?;
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10));
-    let pool = pool.connect_with(options).await?;
+    let pool = crate::index_pool(database_url, "taskyard-admin")?;
     let estimated = search_document_estimate(&pool).await?;
     search_dictionary_empty(&pool).await?;
     let mut indexer = Indexer::new(pool.clone());

@@ -76,9 +76,13 @@ impl Indexer {
 
     async fn begin_at(&self, standing: Standing) -> Result<bool, sqlx::Error> {
         let position = events::event_newest(&self.pool).await?;
-        let begun = search_reader::search_reader_begin(&self.pool, standing.place, position).await?;
+        let begun = search_reader::search_reader_begin(&self.pool, standing.place, position).await;
         fault::reach(FaultPoint::IndexCommitted);
-        Ok(begun)
+        match begun {
+            // Another has moved the reader at this moment.
+            Err(error) if Failure::of(&error) == Failure::Repeat => Ok(false),
+            begun => begun,
+        }
     }
 
     /// Takes in the next events, and the next documents of a fill.
@@ -196,7 +200,9 @@ impl Indexer {
                     Ok(Written::No)
                 }
                 Failure::BadRow | Failure::Fatal => Ok(Written::Refused(error.to_string())),
-                Failure::Repeat | Failure::Unknown => {
+                // Another has moved the reader at this moment.
+                Failure::Repeat => Ok(Written::No),
+                Failure::Unknown => {
                     self.standing = None;
                     Err(error.into())
                 }

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Indexes until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
-    let mut indexer = Indexer::new(term.app.pool.clone());
+    let mut indexer = Indexer::new(term.app.index_pool.clone());
     let mut load = Load::new(&term);
     loop {
         let begun = Instant::now();

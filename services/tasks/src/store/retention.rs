@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
-use taskyard_core::id;
+use taskyard_core::{id, task::Namespace};
 use uuid::Uuid;
 
 use super::partitions::{self, Partition};
@@ -17,6 +17,72 @@ pub async fn idempotency_key_delete_expired(pool: &PgPool, rows_max: i64) -> Res
         delete from tasks.idempotency_keys k using expired e where k.namespace = e.namespace and k.key = e.key
         "#,
         rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Of the next words of the search index's dictionary after one, those that no task has any more; and where to go on,
+/// if there are more words.
+pub async fn search_word_list_unused(
+    pool: &PgPool,
+    (namespace, word): (Namespace, &str),
+    rows_max: i64,
+) -> Result<(Vec<UnusedWord>, Option<(Namespace, String)>), sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        with next_word as materialized (
+            select namespace, word, tasks, phraseto_tsquery('tasks.search', word) as lexemes
+            from tasks.search_dictionary
+            where (namespace, word) > ($1, $2)
+            order by namespace, word
+            limit $3
+        )
+        select
+            w.namespace as "namespace!", w.word as "word!", w.tasks as "tasks!",
+            -- A stop word has no lexemes; of those it can be left open whether there are tasks.
+            numnode(w.lexemes) > 0 and not exists (
+                select from tasks.search s where s.words @@ (w.lexemes && ('#n' || w.namespace)::tsquery)
+            ) as "is_unused!"
+        from next_word w
+        order by w.namespace, w.word
+        "#,
+        namespace,
+        word,
+        rows_max,
+    )
+    .fetch_all(pool)
+    .await?;
+    let is_full = rows.len() as i64 == rows_max;
+    let next = rows.last().filter(|_| is_full).map(|row| (row.namespace, row.word.clone()));
+    let unused = rows.into_iter().filter(|row| row.is_unused);
+    let unused = unused.map(|row| UnusedWord { namespace: row.namespace, word: row.word, tasks: row.tasks });
+    Ok((unused.collect(), next))
+}
+
+/// A word that no task has.
+#[derive(Clone, Debug)]
+pub struct UnusedWord {
+    namespace: Namespace,
+    word: String,
+    tasks: i32,
+}
+
+/// Forgets words, but for those that a new task has had meanwhile.
+pub async fn search_word_delete(pool: &PgPool, words: &[UnusedWord]) -> Result<u64, sqlx::Error> {
+    let namespaces: Vec<Namespace> = words.iter().map(|word| word.namespace).collect();
+    let texts: Vec<String> = words.iter().map(|word| word.word.clone()).collect();
+    let tasks: Vec<i32> = words.iter().map(|word| word.tasks).collect();
+    let done = sqlx::query!(
+        r#"
+        delete from tasks.search_dictionary d
+        using unnest($1::int[], $2::text[], $3::int[]) as u (namespace, word, tasks)
+        where d.namespace = u.namespace and d.word = u.word and d.tasks = u.tasks
+        "#,
+        &namespaces,
+        &texts,
+        &tasks,
     )
     .execute(pool)
     .await?;
