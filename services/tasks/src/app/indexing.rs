@@ -186,7 +186,7 @@ impl Indexer {
                 fault::reach(FaultPoint::IndexCommitted);
                 let took = begun.elapsed();
                 if took > STEP_TIME * 2 {
-                    self.size = (step.asked.len() / 2).clamp(10, self.size);
+                    self.size = (step.asked.len() / 2).max(10).min(self.size);
                 } else if took < STEP_TIME && step.asked.len() >= self.size {
                     self.size = (self.size * 3 / 2).min(TASKS_MAX);
                 }

@@ -144,7 +144,7 @@ async fn tasks_are_searched_and_listed_by_label() -> Result<()> {
     })
     .await?;
     assert_eq!(titles(&["search", "deploying", "\"web server\""])?, ["Deploy web servers"]);
-    assert_eq!(titles(&["search", "сервер", "or", "servers", "-web"])?, ["Серверы приложений"]);
+    assert_eq!(titles(&["search", "сервер", "or", "servers -web"])?, ["Серверы приложений"]);
     assert_eq!(titles(&["list", "--label", "team=growth"])?, ["Lunch", "Deploy web servers"]);
     assert_eq!(titles(&["search", "servers", "--label", "team=core"])?, Vec::<String>::new());
 

@@ -12,8 +12,8 @@ use crate::{exit::Outcome, json, output::note, server::ServerArgs, text};
 /// What to look for, and how many.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Words that all have to be there; "several in quotes" for a phrase, `-word` for one that must not, `or` between two
-    #[arg(required = true, allow_hyphen_values = true, value_name = "WORDS")]
+    /// Words that all have to be there; in single quotes '"a phrase"' and 'word -other' to exclude one; `or` between two
+    #[arg(required = true, value_name = "WORDS")]
     words: Vec<String>,
     /// In this state; repeat it for more
     #[arg(long = "state", value_name = "STATE")]
