@@ -46,9 +46,6 @@ impl fmt::Display for Times {
 /// Makes finished tasks with 6 words in the title, 15 in the description and two labels: of 20,000 words, some common
 /// and most rare.
 pub async fn fill(servers: &Servers, tasks: u64) -> Result<()> {
-    let word = "create or replace function public.bench_word(k int) returns text language sql immutable as \
-                $$ select translate(left(md5(k::text), 4 + k % 6), '0123456789', 'ghijklmnop') $$";
-    sqlx::raw_sql(word).execute(&servers.pool).await?;
     let bar = ProgressBar::new(tasks).with_style(ProgressStyle::with_template("tasks {wide_bar} {pos}/{len} {eta}")?);
     let mut done = 0;
     while done < tasks {
@@ -60,12 +57,16 @@ pub async fn fill(servers: &Servers, tasks: u64) -> Result<()> {
                 select
                     id, n,
                     (
-                        select string_agg(public.bench_word(floor(20000 * power(random(), 3) + 0 * n)::int), ' ')
-                        from generate_series(1, 6)
+                        select string_agg(translate(left(md5(k::text), 4 + k % 6), '0123456789', 'ghijklmnop'), ' ')
+                        from (
+                            select floor(20000 * power(random(), 3))::int as k from generate_series(1, (6 + 0 * n)::int)
+                        ) word
                     ) as title,
                     (
-                        select string_agg(public.bench_word(floor(20000 * power(random(), 3) + 0 * n)::int), ' ')
-                        from generate_series(1, 15)
+                        select string_agg(translate(left(md5(k::text), 4 + k % 6), '0123456789', 'ghijklmnop'), ' ')
+                        from (
+                            select floor(20000 * power(random(), 3))::int as k from generate_series(1, (15 + 0 * n)::int)
+                        ) word
                     ) as description
                 from new
             ), document as (

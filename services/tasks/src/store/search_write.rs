@@ -267,14 +267,24 @@ pub async fn search_step(pool: &PgPool, step: &Step) -> Result<bool, sqlx::Error
         ),
         word as (
             insert into tasks.search_dictionary as w (namespace, word, tasks)
-            select n.namespace, t.word, count(*)
-            from numbered n
-            cross join lateral unnest(
-                tsvector_to_array(to_tsvector('tasks.search_plain', n.title_and_labels || ' ' || n.description))
-            ) as t (word)
-            where t.word ~ '^[[:alpha:]]{2,32}$'
-            group by n.namespace, t.word
-            order by n.namespace, t.word
+            select u.namespace, u.word, u.tasks * case when k.is_known then 16 else 1 end
+            from (
+                select n.namespace, t.word, count(*) as tasks
+                from numbered n
+                cross join lateral unnest(
+                    tsvector_to_array(to_tsvector('tasks.search_plain', n.title_and_labels || ' ' || n.description))
+                ) as t (word)
+                where t.word ~ '^[[:alpha:]]{2,32}$'
+                group by n.namespace, t.word
+            ) u
+            left join lateral (
+                select true as is_known from tasks.search_dictionary d
+                where d.namespace = u.namespace and d.word = u.word
+                offset 0
+            ) k on true
+            -- Known words are counted now and then: to count each time costs as much as the index.
+            where k.is_known is null or random() < 1 / 16.0
+            order by u.namespace, u.word
             on conflict (namespace, word) do update set tasks = least(w.tasks::bigint + excluded.tasks, 1000000000)
         ),
         unparked as (
