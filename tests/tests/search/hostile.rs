@@ -35,14 +35,15 @@ async fn any_text_is_answered_or_refused() -> Result<()> {
     let runtime = tokio::runtime::Handle::current();
     let ask = |setup: &Setup| {
         let mut runner = TestRunner::new(Config { cases: 700, failure_persistence: None, ..Config::default() });
-        runner.run(&requests, |request| {
+        let run = runner.run(&requests, |request| {
             let plain = SearchTasksRequest { filter: None, ..request.clone() };
             for request in [request, plain] {
                 let answer = runtime.block_on(search(setup, request.clone()));
                 prop_assert!(is_fair(&answer), "{:?}: {:?}", request, answer);
             }
             Ok(())
-        })
+        });
+        run.map_err(|error| anyhow::anyhow!("{error}"))
     };
     tokio::task::block_in_place(|| ask(&setup))?;
     setup.close().await
