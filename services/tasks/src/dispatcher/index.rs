@@ -17,7 +17,7 @@ use crate::app::indexing::Indexer;
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// From so many events a second on, the machine is taken to be busy: then the index may fall behind, and takes a
 /// twentieth of the time at most.
-const BUSY_EVENTS_PER_S: f64 = 6_000.0;
+const BUSY_EVENTS_PER_S: f64 = 3_000.0;
 /// Events that come within this time are taken in together.
 const PAUSE: Duration = Duration::from_millis(50);
 
