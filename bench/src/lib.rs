@@ -12,6 +12,7 @@ mod idle;
 mod latency;
 mod load;
 mod options;
+mod search;
 mod soak;
 mod throughput;
 
@@ -49,6 +50,10 @@ pub async fn run(options: Options) -> Result<()> {
             options.soak_s
         );
         long_run(&options).await?;
+    }
+    if options.wants(Part::Search) {
+        println!("\n## Full-text search over {} tasks\n", options.search_tasks);
+        full_text(&options).await?;
     }
     if options.wants(Part::Idle) {
         println!("\n## Idle\n");
@@ -133,6 +138,40 @@ async fn long_run(options: &Options) -> Result<()> {
         }
         fleet.stop().await?;
     }
+    servers.stop().await
+}
+
+async fn full_text(options: &Options) -> Result<()> {
+    let servers = Servers::start(Vec::new()).await?;
+    // Migrates.
+    Fleet::start(&servers, 1, 0).await?.stop().await?;
+    search::fill(&servers, options.search_tasks).await?;
+    sqlx::raw_sql(
+        "update tasks.search_reader set fill = fill + 1, is_whole = false, filled = 0, fill_namespace = -2147483648, \
+            fill_id = '00000000-0000-0000-0000-000000000000'",
+    )
+    .execute(&servers.pool)
+    .await?;
+    let fleet = Fleet::start(&servers, 2, 0).await?;
+    let took = search::catch_up(&servers).await?;
+    println!(
+        "{:<34} {:.1} s, {:.0} tasks/s",
+        "the index is filled in",
+        took.as_secs_f64(),
+        options.search_tasks as f64 / took.as_secs_f64()
+    );
+    for callers in [1, 4] {
+        let times = search::three_words(&servers, &fleet, options.search_queries, callers).await?;
+        println!("{:<34} {times}", format!("three words, {callers} at once"));
+    }
+    fleet.stop().await?;
+    let (with, without, behind) = search::cost(&servers, options.tasks, options.repeats).await?;
+    println!(
+        "{:<34} {with:.0} tasks/s with, {without:.0} without the index: {:.3}; it caught up {:.1} s later",
+        "whole lives",
+        with / without,
+        behind.as_secs_f64()
+    );
     servers.stop().await
 }
 

@@ -13,6 +13,8 @@ pub enum Part {
     Latency,
     /// The full rate for a long time
     Soak,
+    /// Searches, and what the index costs those that run
+    Search,
     /// What it takes when nothing happens
     Idle,
 }
@@ -44,6 +46,12 @@ pub struct Options {
     /// Show what Postgres spent its time on in each run of throughput and latency
     #[arg(long)]
     pub profile: bool,
+    /// Tasks that are searched
+    #[arg(long, default_value_t = 1_000_000)]
+    pub search_tasks: u64,
+    /// Searches that are timed
+    #[arg(long, default_value_t = 2_000)]
+    pub search_queries: usize,
     /// How long idleness is measured, in seconds
     #[arg(long, default_value_t = 30)]
     pub idle_s: u64,

@@ -67,6 +67,18 @@ pub const ID_BEHIND_MAX: Duration = Duration::from_secs(7 * 86_400);
 pub const PAGE_SIZE_MAX: u32 = 500;
 /// Tasks on a page if nothing is said.
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
+/// Bytes of a search's query.
+pub const SEARCH_QUERY_BYTES_MAX: usize = 1_000;
+/// Words of a search's query.
+pub const SEARCH_WORDS_MAX: usize = 32;
+/// Tasks on one page of a search.
+pub const SEARCH_PAGE_SIZE_MAX: u32 = 100;
+/// Tasks on a page of a search if nothing is said.
+pub const SEARCH_PAGE_SIZE_DEFAULT: u32 = 20;
+/// The newest so many matches of a search, or a few more, are ranked together, before older ones.
+pub const SEARCH_RANKED: usize = 1_000;
+/// Bytes of the creator in a filter.
+pub const CREATOR_BYTES_MAX: usize = 256;
 /// Events on one page.
 pub const EVENTS_PAGE_SIZE_MAX: u32 = 1_000;
 /// Events on a page if nothing is said.
@@ -233,6 +245,22 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
+/// Checks what is searched for.
+///
+/// # Errors
+/// If it is empty, too long, or has too many words.
+pub fn check_query(field: &str, query: &str) -> Result<()> {
+    if query.trim().is_empty() {
+        return Err(Error::invalid(field, "is missing; it says which words to search for"));
+    }
+    check_text(field, query, SEARCH_QUERY_BYTES_MAX)?;
+    let words = query.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).count();
+    if words > SEARCH_WORDS_MAX {
+        return Err(Error::invalid(field, format!("has {words} words; at most {SEARCH_WORDS_MAX} are allowed")));
+    }
+    Ok(())
+}
+
 /// Checks a JSON document of a given greatest size.
 ///
 /// # Errors
@@ -318,6 +346,14 @@ mod tests {
         assert!(check_json("payload", nested(127).as_bytes(), 10_000).is_ok());
         assert!(check_json("payload", nested(128).as_bytes(), 10_000).is_err());
         assert!(check_json("payload", b"[{}]", 10_000).is_ok());
+    }
+
+    #[test]
+    fn queries() {
+        assert!(check_query("query", "a \"b c").is_ok());
+        for bad in ["", " \t", "a\0", &"x".repeat(1_001), &"a ".repeat(33), &"a-".repeat(33)] {
+            assert!(check_query("query", bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -158,4 +158,16 @@ pub struct Filter {
     pub finished_after: Option<DateTime<Utc>>,
     /// Finished before.
     pub finished_before: Option<DateTime<Utc>>,
+    /// All of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Created by this one.
+    pub creator: Option<String>,
+}
+
+impl Filter {
+    /// It selects by what only the search index has an order for.
+    #[must_use]
+    pub fn is_by_index(&self) -> bool {
+        !self.labels.is_empty() || self.creator.is_some()
+    }
 }

@@ -18,6 +18,7 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
             ("CreateTasks", WRITE),
             ("GetTask", READ),
             ("ListTasks", READ),
+            ("SearchTasks", READ),
             ("UpdateTask", WRITE),
             ("DeleteTask", WRITE),
             ("CompleteTask", WRITE),

@@ -11,6 +11,7 @@ mod patch;
 mod queues;
 mod retry;
 mod schedules;
+mod search;
 mod tasks;
 
 use axum::{
@@ -35,6 +36,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/tasks", get(tasks::list).post(create::create))
         .route("/v1/tasks/batch", post(batch::create_batch))
         .route("/v1/tasks/retry", post(retry::retry_by_filter))
+        .route("/v1/tasks/search", get(search::search))
         .route("/v1/tasks/{id}", get(tasks::get).patch(patch::update).delete(tasks::delete))
         .route("/v1/tasks/{id}/complete", post(tasks::complete))
         .route("/v1/tasks/{id}/cancel", post(tasks::cancel))

@@ -5,6 +5,7 @@ mod account;
 mod event;
 mod field;
 mod filter;
+mod hit;
 mod new_schedule;
 mod new_task;
 mod queue;
@@ -19,6 +20,7 @@ pub(crate) use account::{
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order};
+pub(crate) use hit::Hits;
 pub(crate) use new_schedule::{NewSchedule, Preview, ScheduleDefinition};
 pub(crate) use new_task::NewTask;
 pub(crate) use queue::{Queue, Queues};

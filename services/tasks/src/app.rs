@@ -3,10 +3,12 @@
 pub mod commands;
 pub mod creates;
 pub mod finishes;
+pub mod indexing;
 pub mod keys;
 pub mod lists;
 pub mod namespaces;
 pub mod schedules;
+pub mod search;
 pub mod users;
 
 use std::{sync::Arc, time::Duration};
@@ -42,6 +44,10 @@ pub struct App {
     pub pod: String,
     pub settings: Settings,
     pub pool: PgPool,
+    /// Searches alone: few connections, so that they never keep others waiting.
+    pub search_pool: PgPool,
+    /// Of the search index's reader, while this process leads.
+    pub index_pool: PgPool,
     pub bus: Bus,
     pub wakes: Wakes,
     pub creates: GroupCommit<Creates>,

@@ -7,6 +7,7 @@ mod backlog;
 mod board;
 mod due;
 mod housekeeping;
+mod index;
 mod lanes;
 mod leadership;
 mod reconcile;
@@ -21,7 +22,7 @@ pub use self::leadership::run;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -62,6 +63,9 @@ struct Term {
     stop: CancellationToken,
     /// There are events to relay.
     events: Notify,
+    /// The relay has read events, and how many so far.
+    relayed: Notify,
+    events_relayed: AtomicU64,
     /// The earliest time at which something is due, as the pods tell it.
     due: watch::Sender<Option<DateTime<Utc>>>,
     /// Schedules have changed.
@@ -79,6 +83,8 @@ impl Term {
             app,
             stop,
             events: Notify::new(),
+            relayed: Notify::new(),
+            events_relayed: AtomicU64::new(0),
             due: watch::Sender::new(None),
             schedules: Notify::new(),
             queues_changed: AtomicBool::new(true),

@@ -78,11 +78,13 @@ pub enum FaultPoint {
     EventsRead,
     /// Events were published.
     EventsPublished,
+    /// The search index has taken in events or documents.
+    IndexCommitted,
 }
 
 impl FaultPoint {
     /// All points.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::CreateCommitted,
         Self::CommandCommitted,
         Self::WakePublished,
@@ -118,6 +120,7 @@ impl FaultPoint {
         Self::RepairCommitted,
         Self::EventsRead,
         Self::EventsPublished,
+        Self::IndexCommitted,
     ];
 
     /// The name, as it is written in the file.
@@ -159,6 +162,7 @@ impl FaultPoint {
             Self::RepairCommitted => "repair-committed",
             Self::EventsRead => "events-read",
             Self::EventsPublished => "events-published",
+            Self::IndexCommitted => "index-committed",
         }
     }
 }

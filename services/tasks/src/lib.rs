@@ -13,6 +13,7 @@ mod identity;
 mod metrics;
 mod progress;
 mod rebuild;
+mod reindex;
 mod sessions;
 pub mod setup;
 mod store;
@@ -52,6 +53,7 @@ use self::{
 pub use self::{
     config::{Checked, Config, Settings},
     rebuild::{Difference, Progress, Report, rebuild},
+    reindex::{ReindexProgress, reindex},
 };
 
 /// Serves until `shutdown`, then sends the workers to other pods and ends what is under way.
@@ -74,6 +76,8 @@ pub async fn run(
     let pool = taskyard_postgres::pool::connect(options, config.postgres.pool_size, |connection| {
         Box::pin(store::epoch::epoch_check(connection))
     });
+    let search_pool = search_pool(config.postgres.url.expose(), &pod)?;
+    let index_pool = index_pool(config.postgres.url.expose(), &format!("taskyard-index {pod}"))?;
     wait_for_schema(&pool, &shutdown).await?;
     if shutdown.is_cancelled() {
         return Ok(());
@@ -110,6 +114,8 @@ pub async fn run(
         pod: pod.clone(),
         settings: settings.clone(),
         pool: pool.clone(),
+        search_pool: search_pool.clone(),
+        index_pool: index_pool.clone(),
         bus: bus.clone(),
         wakes,
         creates,
@@ -177,6 +183,8 @@ pub async fn run(
         last.cancel();
     };
     let (ended, ()) = tokio::join!(loops.run(grace), end);
+    search_pool.close().await;
+    index_pool.close().await;
     pool.close().await;
     ended
 }
@@ -191,6 +199,31 @@ const SERVICES: [&str; 7] = [
     "taskyard.v1.UserService",
     "taskyard.v1.WorkService",
 ];
+
+/// Searches that one pod does at once.
+const SEARCHES_MAX: u32 = 4;
+
+/// Connections for searches alone.
+fn search_pool(database_url: &str, pod: &str) -> anyhow::Result<PgPool> {
+    let options = taskyard_postgres::pool::options(database_url, &format!("taskyard-search {pod}"))?.options([
+        ("default_transaction_read_only", "on"),
+        // A part of the index that takes longer is searched in smaller parts.
+        ("statement_timeout", "1s"),
+        ("work_mem", "16MB"),
+        // What the dictionary calls similar is compared letter by letter afterwards.
+        ("pg_trgm.similarity_threshold", "0.2"),
+        ("client_min_messages", "warning"),
+    ]);
+    Ok(taskyard_postgres::pool::connect(options, SEARCHES_MAX, |_| Box::pin(async { Ok(()) })))
+}
+
+/// The connection of a reader that fills the search index.
+fn index_pool(database_url: &str, name: &str) -> anyhow::Result<PgPool> {
+    let options = taskyard_postgres::pool::options(database_url, name)?
+        // See store/search_write.rs.
+        .options([("default_transaction_isolation", "repeatable read")]);
+    Ok(taskyard_postgres::pool::connect(options, 1, |connection| Box::pin(store::epoch::epoch_check(connection))))
+}
 
 async fn serve(
     identities: Identities,

@@ -37,6 +37,9 @@ struct Families {
     relayed: Counter,
     repaired: Family<AnomalyLabels, Counter>,
     waiting: Gauge<i64, AtomicI64>,
+    indexed: Counter,
+    index_lag_seconds: Gauge<f64, AtomicU64>,
+    index_filling: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +79,9 @@ impl TaskMetrics {
             relayed: Counter::default(),
             repaired: Family::default(),
             waiting: Gauge::default(),
+            indexed: Counter::default(),
+            index_lag_seconds: Gauge::default(),
+            index_filling: Gauge::default(),
         };
         metrics.register(|registry| {
             registry.register("tasks_created", "Tasks created", families.created.clone());
@@ -100,6 +106,21 @@ impl TaskMetrics {
             registry.register("events_relayed", "Events relayed by this process as leader", families.relayed.clone());
             registry.register("anomalies_repaired", "Rows that the reconciler repaired", families.repaired.clone());
             registry.register("lanes_waiting", "Ready tasks in the leader's memory", families.waiting.clone());
+            registry.register(
+                "search_tasks_indexed",
+                "Tasks that this process as leader put into the search index, changed ones anew",
+                families.indexed.clone(),
+            );
+            registry.register(
+                "search_lag_seconds",
+                "How old the last event is that the search index has, while there are more",
+                families.index_lag_seconds.clone(),
+            );
+            registry.register(
+                "search_filling",
+                "1 while the search index goes through all tasks",
+                families.index_filling.clone(),
+            );
         });
         Self(Arc::new(families))
     }
@@ -148,6 +169,13 @@ impl TaskMetrics {
 
     pub fn repaired(&self, anomaly: &'static str, rows: u64) {
         self.0.repaired.get_or_create(&AnomalyLabels { anomaly }).inc_by(rows);
+    }
+
+    /// What the search index has taken in, and how it stands.
+    pub fn indexed(&self, tasks: usize, lag_s: f64, is_filling: bool) {
+        self.0.indexed.inc_by(tasks as u64);
+        self.0.index_lag_seconds.set(lag_s);
+        self.0.index_filling.set(is_filling.into());
     }
 
     pub fn waiting(&self, tasks: usize) {

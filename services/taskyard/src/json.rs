@@ -3,6 +3,7 @@
 
 mod account;
 mod event;
+mod hit;
 mod import;
 mod queue;
 mod schedule;
@@ -11,6 +12,7 @@ mod time;
 
 pub use account::{Key, KeySecret, Me};
 pub use event::{Event, Mark};
+pub use hit::Hit;
 pub use import::{Imported, LineError, Reason};
 pub use queue::Queue;
 pub use schedule::{NextTimes, Schedule};

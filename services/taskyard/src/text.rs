@@ -2,6 +2,7 @@
 
 mod clean;
 mod event;
+mod hit;
 mod key;
 mod name;
 mod queue;
@@ -12,6 +13,7 @@ mod time;
 
 pub use clean::{clean, shorten};
 pub use event::{event, progress};
+pub use hit::hit;
 pub use key::KeyTable;
 pub use name::{catch_up_name, event_name, overlap_name, state_name, tick_kind_name};
 pub use queue::QueueTable;

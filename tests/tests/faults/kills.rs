@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Points of the leader alone.
-const LEADING: [FaultPoint; 12] = [
+const LEADING: [FaultPoint; 13] = [
     FaultPoint::TermTaken,
     FaultPoint::TermRead,
     FaultPoint::TermRenewed,
@@ -28,6 +28,7 @@ const LEADING: [FaultPoint; 12] = [
     FaultPoint::TickCommitted,
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
+    FaultPoint::IndexCommitted,
 ];
 /// Points at which a worker is served.
 const SERVING: [FaultPoint; 13] = [

@@ -31,9 +31,10 @@ const STARTING: [FaultPoint; 7] = [
     FaultPoint::WorkPublished,
 ];
 /// Its other loops.
-const OTHERS: [FaultPoint; 6] = [
+const OTHERS: [FaultPoint; 7] = [
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
+    FaultPoint::IndexCommitted,
     FaultPoint::DueCommitted,
     FaultPoint::RepairCommitted,
     FaultPoint::ExpiryCommitted,

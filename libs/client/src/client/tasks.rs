@@ -74,6 +74,14 @@ impl Client {
         self.send(request, |pod, request| async move { pod.tasks().list_tasks(request).await }).await
     }
 
+    /// Finds one page of tasks by their words.
+    ///
+    /// # Errors
+    /// What the server refuses, or that it did not answer in time.
+    pub async fn search_tasks(&self, request: v1::SearchTasksRequest) -> Result<v1::SearchTasksResponse> {
+        self.send(request, |pod, request| async move { pod.tasks().search_tasks(request).await }).await
+    }
+
     /// Changes what `update_mask` names.
     ///
     /// # Errors

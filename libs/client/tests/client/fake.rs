@@ -170,6 +170,13 @@ impl TaskService for Service {
         Err(Status::unimplemented("not in this test"))
     }
 
+    async fn search_tasks(
+        &self,
+        _: Request<v1::SearchTasksRequest>,
+    ) -> Result<Response<v1::SearchTasksResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
     async fn update_task(&self, _: Request<v1::UpdateTaskRequest>) -> Result<Response<v1::UpdateTaskResponse>, Status> {
         Err(Status::unimplemented("not in this test"))
     }

@@ -1,5 +1,7 @@
 //! What a list shows, and in which order.
 
+use std::collections::BTreeMap;
+
 use taskyard_core::{
     Error, Result, limits,
     task::{Filter, Order},
@@ -11,7 +13,7 @@ use crate::v1;
 /// Reads a filter; none selects all.
 ///
 /// # Errors
-/// If a state is unknown, a name cannot be one, or a time is out of range.
+/// If a state is unknown, a name, label or creator cannot be one, or a time is out of range.
 pub fn filter(filter: Option<v1::TaskFilter>) -> Result<Filter> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     let time = |field, value: Option<_>| value.map(|value| timestamp(field, value)).transpose();
@@ -31,6 +33,8 @@ pub fn filter(filter: Option<v1::TaskFilter>) -> Result<Filter> {
         created_before: time("created_before", filter.created_before)?,
         finished_after: time("finished_after", filter.finished_after)?,
         finished_before: time("finished_before", filter.finished_before)?,
+        labels: labels(filter.labels)?,
+        creator: creator(filter.creator)?,
     })
 }
 
@@ -46,6 +50,16 @@ pub fn order(number: i32) -> Result<Order> {
         Ok(v1::TaskOrder::FinishedAsc) => Ok(Order::FinishedAsc),
         Err(_) => Err(Error::invalid("order", format!("{number} is not an order; known are 0 to 4"))),
     }
+}
+
+fn labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    limits::check_labels(&labels)?;
+    Ok(labels)
+}
+
+fn creator(creator: String) -> Result<Option<String>> {
+    limits::check_text("creator", &creator, limits::CREATOR_BYTES_MAX)?;
+    Ok(Some(creator).filter(|creator| !creator.is_empty()))
 }
 
 fn name(field: &str, name: String) -> Result<Option<String>> {
@@ -67,11 +81,15 @@ mod tests {
         #[test]
         fn any_filter_is_read_or_refused(
             states in prop::collection::vec(-1..9i32, 0..10), queue in ".{0,70}", kind in ".{0,70}",
-            seconds in any::<i64>(), nanos in any::<i32>(), number in any::<i32>(),
+            seconds in any::<i64>(), nanos in any::<i32>(), number in any::<i32>(), label in ".{0,70}", creator in ".{0,300}",
         ) {
             let time = Some(prost_types::Timestamp { seconds, nanos });
-            let given = v1::TaskFilter { states: states.clone(), queue, kind, created_after: time, ..Default::default() };
+            let labels = BTreeMap::from([(label, String::new())]);
+            let given = v1::TaskFilter {
+                states: states.clone(), queue, kind, created_after: time, labels, creator, ..Default::default()
+            };
             if let Ok(read) = filter(Some(given)) {
+                prop_assert!(!read.labels.keys().any(|key| key.is_empty() || key.contains('\0')));
                 prop_assert!(states.iter().all(|number| (1..=7).contains(number)));
                 prop_assert!(read.states.len() <= 7);
             }

@@ -13,10 +13,13 @@ use taskyard_runtime::http_error::Problem;
 
 use crate::app::App;
 
+/// What can be given several times.
+const REPEATED: [&str; 1] = ["label"];
+
 /// The parameters of a request. What a handler has not taken when it calls [`finish`](Self::finish) is refused.
 #[derive(Debug)]
 pub(crate) struct Params {
-    left: BTreeMap<String, String>,
+    left: BTreeMap<String, Vec<String>>,
     known: Vec<&'static str>,
 }
 
@@ -32,21 +35,26 @@ impl FromRequestParts<App> for Params {
 
 impl Params {
     fn new(pairs: Vec<(String, String)>) -> Result<Self> {
-        let mut left = BTreeMap::new();
+        let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in pairs {
-            if left.contains_key(&name) {
+            if left.contains_key(&name) && !REPEATED.contains(&name.as_str()) {
                 return Err(Error::invalid(
                     shorten(&name, 60),
                     "is given twice; give it once, with commas between values",
                 ));
             }
-            left.insert(name, value);
+            left.entry(name).or_default().push(value);
         }
         Ok(Self { left, known: Vec::new() })
     }
 
     /// A text; empty if it is not given.
     pub(crate) fn text(&mut self, name: &'static str) -> String {
+        self.texts(name).pop().unwrap_or_default()
+    }
+
+    /// All texts of a parameter that can be given several times.
+    pub(crate) fn texts(&mut self, name: &'static str) -> Vec<String> {
         self.known.push(name);
         self.left.remove(name).unwrap_or_default()
     }
@@ -139,5 +147,6 @@ mod tests {
             "colour: is not a parameter of this route; known are: state, page_size, created_after"
         );
         assert!(params("a=1&a=2").is_err());
+        assert_eq!(params("label=a:1&label=b:2").unwrap().texts("label"), ["a:1", "b:2"]);
     }
 }

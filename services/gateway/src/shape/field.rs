@@ -4,7 +4,7 @@ use taskyard_core::Error;
 use taskyard_proto::v1;
 
 /// The proto's name and the JSON name, where they differ.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 18] = [
     ("expires_time", "expires_at"),
     ("due_time", "due_at"),
     ("delay", "delay_ms"),
@@ -22,6 +22,7 @@ const NAMES: [(&str, &str); 17] = [
     ("times.end_time", "times.ends_at"),
     ("jitter", "jitter_ms"),
     ("after_time", "after"),
+    ("query", "q"),
 ];
 
 /// An error of the tasks service, with JSON names.

@@ -1,13 +1,13 @@
 //! What a list shows.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
 };
-use taskyard_core::{Result, TaskState};
+use taskyard_core::{Error, Result, TaskState, limits::shorten};
 use taskyard_proto::{
     convert::{state_to_proto, timestamp_to_proto},
     v1,
@@ -27,6 +27,8 @@ pub(crate) struct Filter {
     created_before: Option<DateTime<Utc>>,
     finished_after: Option<DateTime<Utc>>,
     finished_before: Option<DateTime<Utc>>,
+    labels: BTreeMap<String, String>,
+    creator: Option<String>,
 }
 
 impl Filter {
@@ -40,6 +42,8 @@ impl Filter {
             created_before: params.time("created_before")?,
             finished_after: params.time("finished_after")?,
             finished_before: params.time("finished_before")?,
+            labels: labels(&params.texts("label"))?,
+            creator: params.text("creator"),
         })
     }
 }
@@ -54,8 +58,23 @@ impl From<Filter> for v1::TaskFilter {
             created_before: filter.created_before.map(timestamp_to_proto),
             finished_after: filter.finished_after.map(timestamp_to_proto),
             finished_before: filter.finished_before.map(timestamp_to_proto),
+            labels: filter.labels,
+            creator: filter.creator.unwrap_or_default(),
         }
     }
+}
+
+/// Labels as query parameters: `key:value`, each in one of its own. A key with a colon can only be written in JSON.
+fn labels(texts: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for text in texts {
+        let wrong = |what: &str| Error::invalid("label", format!("`{}` {what}", shorten(text, 60)));
+        let (key, value) = text.split_once(':').ok_or_else(|| wrong("is not a label; write it like team:growth"))?;
+        if labels.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
+            return Err(wrong("contradicts another label: a task has one value of a key"));
+        }
+    }
+    Ok(labels)
 }
 
 /// The order of a list.
@@ -123,10 +142,24 @@ mod tests {
     use crate::read::from_json;
 
     #[test]
+    fn labels_are_read() {
+        let read = |texts: &[&str]| labels(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            read(&["a:b:c", "d:"]).unwrap(),
+            [("a", "b:c"), ("d", "")].map(|(k, v)| (k.into(), v.into())).into()
+        );
+        assert!(read(&["a"]).unwrap_err().message.contains("team:growth"));
+        assert!(read(&["a:b", "a:c"]).is_err());
+        assert_eq!(read(&["a:b", "a:b"]).unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_filter_is_read() {
         let read = |text: &str| from_json::<Filter>(text.as_bytes()).map(v1::TaskFilter::from);
         assert_eq!(read(r#"{"state":"dead"}"#).unwrap().states, [6]);
         assert_eq!(read(r#"{"state":["dead","open"],"queue":"q"}"#).unwrap().states, [6, 1]);
+        let labels = read(r#"{"labels":{"a:b":"c"},"creator":"me"}"#).unwrap();
+        assert_eq!((labels.labels["a:b"].as_str(), labels.creator.as_str()), ("c", "me"));
         let wrong = |text: &str| read(text).unwrap_err().message;
         assert!(wrong(r#"{"state":["done"]}"#).contains("`done` is not a state; use open"));
         assert!(wrong(r#"{"state":1}"#).contains("expected a state or a list of states"));

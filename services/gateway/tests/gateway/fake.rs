@@ -12,6 +12,7 @@ use prost_types::Timestamp;
 use taskyard_core::{
     Error, ErrorCode, Identity,
     identity::{Caller, Role, Scope},
+    limits,
 };
 use taskyard_proto::{
     convert,
@@ -139,6 +140,21 @@ impl TaskService for Fake {
         convert::filter(request.filter).map_err(to_status)?;
         let next_page_token = if request.page_token.is_empty() { "next".into() } else { String::new() };
         Ok(Response::new(v1::ListTasksResponse { tasks: vec![task("one")], next_page_token }))
+    }
+
+    async fn search_tasks(&self, request: Request<v1::SearchTasksRequest>) -> Answer<v1::SearchTasksResponse> {
+        let request = self.note(request);
+        convert::filter(request.filter).map_err(to_status)?;
+        limits::check_query("query", &request.query).map_err(to_status)?;
+        let part = |text: &str, matched| v1::SnippetPart { text: text.into(), matched };
+        let hit = v1::SearchHit {
+            task: Some(task("one")),
+            title: vec![part("<Deploy> ", false), part("servers", true)],
+            description: vec![],
+        };
+        let corrected_query = if request.query == "servrs" { "servers".into() } else { String::new() };
+        let next_page_token = if request.page_token.is_empty() { "next".into() } else { String::new() };
+        Ok(Response::new(v1::SearchTasksResponse { hits: vec![hit], next_page_token, corrected_query }))
     }
 
     async fn update_task(&self, request: Request<v1::UpdateTaskRequest>) -> Answer<v1::UpdateTaskResponse> {

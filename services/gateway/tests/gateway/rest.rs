@@ -143,6 +143,45 @@ async fn list() {
 }
 
 #[tokio::test]
+async fn search() {
+    let gateway = start().await;
+    let query = "q=deploy%20%22web%20server%22&state=dead&label=team:growth&label=a:b:c&creator=ann&page_size=7\
+                 &page_token=next";
+    let answer = gateway.get(&format!("/v1/tasks/search?{query}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let asked = seen(&gateway);
+    for part in [
+        "query: \"deploy \\\"web server\\\"\"",
+        "states: [Dead]",
+        r#"labels: {"a": "b:c", "team": "growth"}"#,
+        "creator: \"ann\"",
+        "page_size: 7",
+        "page_token: \"next\"",
+    ] {
+        assert!(asked.contains(part), "{part}: {asked}");
+    }
+    let hit = &answer.json()["hits"][0];
+    assert_eq!(hit["title_html"], "&lt;Deploy&gt; <mark>servers</mark>");
+    assert_eq!((&hit["description_html"], &hit["task"]["id"]), (&json!(""), &json!("one")));
+    assert_eq!((&answer.json()["next_page_token"], &answer.json()["corrected_query"]), (&json!(null), &json!(null)));
+    let first = gateway.get("/v1/tasks/search?q=servrs").await.json();
+    assert_eq!((&first["next_page_token"], &first["corrected_query"]), (&json!("next"), &json!("servers")));
+
+    for (query, part) in [
+        ("", "q: is missing"),
+        ("q=%20", "q: is missing"),
+        ("q=a%00", "q: holds the character U+0000"),
+        ("q=a&q=b", "q: is given twice"),
+        ("q=a&order=created_asc", "order: is not a parameter"),
+        ("q=a&label=team", "label: `team` is not a label"),
+        ("q=a&label=:x", "labels: hold an empty key"),
+    ] {
+        let (status, _, detail) = gateway.get(&format!("/v1/tasks/search?{query}")).await.problem();
+        assert!(status == 400 && detail.starts_with(part), "{query}: {detail}");
+    }
+}
+
+#[tokio::test]
 async fn update() {
     let gateway = start().await;
     let path = format!("/v1/tasks/{ID}");

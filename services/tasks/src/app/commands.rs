@@ -164,6 +164,7 @@ impl App {
             ));
         }
         let filter = Filter { states: vec![TaskState::Dead], ..filter.clone() };
+        self.check_index_for(&filter).await?;
         let page = list::task_list(&self.pool, namespace, &filter, Order::CreatedAsc, *after, RETRY_CHUNK)
             .await
             .map_err(failure::to_error)?;

@@ -10,7 +10,10 @@ use taskyard_postgres::failure;
 use uuid::Uuid;
 
 use super::App;
-use crate::store::list::{self, Cursor};
+use crate::store::{
+    list::{self, Cursor},
+    search_reader,
+};
 
 impl App {
     /// One page of tasks and the token of the next.
@@ -39,10 +42,22 @@ impl App {
         }
         let digest = digest(&filter, order);
         let after = if page_token.is_empty() { None } else { Some(read_token(page_token, &digest, order)?) };
+        self.check_index_for(&filter).await?;
         let page = list::task_list(&self.pool, namespace, &filter, order, after, page_size)
             .await
             .map_err(failure::to_error)?;
         Ok((page.tasks, page.next.map(|cursor| write_token(&cursor, &digest)).unwrap_or_default()))
+    }
+}
+
+impl App {
+    /// A list by label or creator needs an index that has all tasks.
+    pub(super) async fn check_index_for(&self, filter: &Filter) -> Result<()> {
+        if !filter.is_by_index() {
+            return Ok(());
+        }
+        let index = search_reader::search_reader_read(&self.pool).await.map_err(failure::to_error)?;
+        self.check_index(index.is_whole)
     }
 }
 

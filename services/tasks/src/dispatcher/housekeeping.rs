@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{Days, Utc};
-use taskyard_core::limits;
+use taskyard_core::{limits, task::Namespace};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{End, Term};
@@ -14,11 +14,14 @@ const INTERVAL: Duration = Duration::from_secs(600);
 const CHUNK: i64 = 5_000;
 /// Schedules of one statement.
 const SCHEDULES_CHUNK: i64 = 100;
+/// Words that are looked at each time: each is looked for in the search index.
+const WORDS: i64 = 500;
 
 /// Keeps house every ten minutes until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
     let mut tick = interval_at(Instant::now() + Duration::from_secs(30), INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut word = FIRST_WORD;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -27,7 +30,26 @@ pub async fn run(term: Arc<Term>) -> End {
         if let Err(error) = keep_house(&term).await {
             tracing::warn!(%error, "housekeeping was not finished");
         }
+        match forget_words(&term, word).await {
+            Ok(next) => word = next,
+            Err(error) => {
+                tracing::warn!(%error, "unused words were not forgotten");
+                word = FIRST_WORD;
+            }
+        }
     }
+}
+
+const FIRST_WORD: (Namespace, String) = (Namespace::MIN, String::new());
+
+/// Words of tasks that are no more leave the dictionary. Some each time, until it begins anew.
+async fn forget_words(term: &Term, (namespace, word): (Namespace, String)) -> Result<(Namespace, String), sqlx::Error> {
+    let pool = &term.app.pool;
+    let (unused, next) = retention::search_word_list_unused(pool, (namespace, &word), WORDS).await?;
+    if !unused.is_empty() {
+        retention::search_word_delete(pool, &unused).await?;
+    }
+    Ok(next.unwrap_or(FIRST_WORD))
 }
 
 async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {

@@ -3,7 +3,10 @@
 //! Batches are published one after the other, each with the stream's last sequence as it is expected. A new leader
 //! publishes its term first, so that whatever an old one still wants to publish no longer fits.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use prost::Message;
 use taskyard_bus::PublishedEvents;
@@ -77,6 +80,8 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
         let page = events::event_list(&app.pool, position, None, BATCH_ROWS).await?;
         if !page.is_empty() {
             fault::reach(FaultPoint::EventsRead);
+            term.events_relayed.fetch_add(page.len() as u64, Ordering::Relaxed);
+            term.relayed.notify_one();
         }
         let is_full = page.len() as i64 == BATCH_ROWS;
         let records: Vec<EventRecord> = page.into_iter().map(watch::to_record).collect();

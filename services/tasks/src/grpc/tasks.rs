@@ -13,8 +13,9 @@ use taskyard_proto::{
         self, CancelTaskRequest, CancelTaskResponse, CompleteTaskRequest, CompleteTaskResponse, CreateTaskRequest,
         CreateTaskResponse, CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest,
         DeleteTaskResponse, GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest,
-        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse,
-        UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse, create_tasks_result,
+        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse, SearchHit,
+        SearchTasksRequest, SearchTasksResponse, SnippetPart, UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest,
+        WatchTasksResponse, create_tasks_result,
     },
 };
 use taskyard_runtime::identity::caller;
@@ -25,7 +26,11 @@ use uuid::Uuid;
 
 use super::Api;
 use crate::{
-    app::{commands::creator, creates::NewState},
+    app::{
+        commands::creator,
+        creates::NewState,
+        search::{Piece, Search},
+    },
     store::{epoch, events},
     watch::{self, Wanted},
 };
@@ -71,6 +76,29 @@ impl v1::task_service_server::TaskService for Api {
             Ok(ListTasksResponse { tasks, next_page_token })
         };
         page.await.map(Response::new).map_err(to_status)
+    }
+
+    async fn search_tasks(
+        &self,
+        request: Request<SearchTasksRequest>,
+    ) -> Result<Response<SearchTasksResponse>, Status> {
+        let caller = caller(&request).map_err(to_status)?;
+        let SearchTasksRequest { query, filter, page_size, page_token } = request.into_inner();
+        let found = async {
+            let filter = within(&caller, convert::filter(filter)?)?;
+            self.app.search(caller.namespace, &Search { query, filter, page_size, page_token }).await
+        };
+        let found = found.await.map_err(to_status)?;
+        let hits = found.hits.into_iter().map(|hit| SearchHit {
+            task: Some(self.show(&caller, hit.task)),
+            title: hit.title.into_iter().map(snippet_part).collect(),
+            description: hit.description.into_iter().map(snippet_part).collect(),
+        });
+        Ok(Response::new(SearchTasksResponse {
+            hits: hits.collect(),
+            next_page_token: found.next_page_token,
+            corrected_query: found.corrected.unwrap_or_default(),
+        }))
     }
 
     async fn update_task(&self, request: Request<UpdateTaskRequest>) -> Result<Response<UpdateTaskResponse>, Status> {
@@ -306,6 +334,10 @@ fn within(caller: &Identity, mut filter: Filter) -> Result<Filter> {
         }
     }
     Ok(filter)
+}
+
+fn snippet_part(piece: Piece) -> SnippetPart {
+    SnippetPart { text: piece.text, matched: piece.is_match }
 }
 
 /// A task as it stands right after its create.

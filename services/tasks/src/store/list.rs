@@ -10,7 +10,11 @@
 //! | created | queue | `documents_queue` |
 //! | created | kind | `documents_kind` |
 //! | created | none | primary key of `documents` |
+//! | created | labels, creator | `search_labels`, `search_creator` |
 //! | finished | any | `finished_at` |
+//!
+//! The indexes by label and creator are filled by a reader of events: what they lack is not listed yet, and what they
+//! have too much is filtered by the document.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow};
@@ -51,8 +55,9 @@ pub async fn task_list(
     page_size: u32,
 ) -> Result<Page, sqlx::Error> {
     let page_size = i64::from(page_size);
-    let mut query =
-        List { namespace, filter, order, after, query: QueryBuilder::new("with candidate as materialized (") };
+    let walked = if order.is_by_finish() { None } else { rarest(pool, namespace, filter).await? };
+    let query = QueryBuilder::new("with candidate as materialized (");
+    let mut query = List { namespace, filter, order, after, walked, query };
     let scan = if query.has_residual_filter() { SCAN_MAX } else { page_size + 1 };
     query.candidates(scan);
     query.push_page(page_size);
@@ -61,11 +66,87 @@ pub async fn task_list(
     read_page(&rows, namespace, order, page_size, scan)
 }
 
+/// The tasks with these ids that a filter lets through, in the order of the ids, without payload and result.
+pub async fn task_list_of(
+    pool: &PgPool,
+    namespace: Namespace,
+    filter: &Filter,
+    ids: &[Uuid],
+) -> Result<Vec<Task>, sqlx::Error> {
+    let order = Order::default();
+    let query = QueryBuilder::new(
+        "with numbered as materialized (
+            select id, null::timestamptz as finished_at, place as number from unnest(",
+    );
+    let mut list = List { namespace, filter, order, after: None, walked: None, query };
+    list.query.push_bind(ids.to_vec()).push("::uuid[]) with ordinality as i (id, place))");
+    let page_size = i64::try_from(ids.len()).unwrap_or(i64::MAX - 1);
+    list.push_tasks(page_size);
+    let rows = list.query.build().fetch_all(pool).await?;
+    Ok(read_page(&rows, namespace, order, page_size, i64::MAX)?.tasks)
+}
+
+/// An index that the search reader fills.
+#[derive(Clone, Debug)]
+enum Walked {
+    Label(String, String),
+    Creator(String),
+}
+
+impl Walked {
+    const fn table(&self) -> &'static str {
+        match self {
+            Self::Label(..) => "tasks.search_labels",
+            Self::Creator(_) => "tasks.search",
+        }
+    }
+
+    const fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::Label(..) => &["key", "value"],
+            Self::Creator(_) => &["creator"],
+        }
+    }
+
+    fn push_condition(&self, query: &mut QueryBuilder<Postgres>) {
+        match self {
+            Self::Label(key, value) => {
+                query.push(" and key = ").push_bind(key.clone()).push(" and value = ").push_bind(value.clone());
+            }
+            Self::Creator(creator) => {
+                query.push(" and creator <> '' and creator = ").push_bind(creator.clone());
+            }
+        }
+    }
+}
+
+/// Of the labels and the creator, the one that fewest tasks have, as far as one page looks.
+async fn rarest(pool: &PgPool, namespace: Namespace, filter: &Filter) -> Result<Option<Walked>, sqlx::Error> {
+    let labels = filter.labels.iter().map(|(key, value)| Walked::Label(key.clone(), value.clone()));
+    let mut known: Vec<Walked> = labels.chain(filter.creator.clone().map(Walked::Creator)).collect();
+    if known.len() < 2 {
+        return Ok(known.pop());
+    }
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new("select array[");
+    for (place, walked) in known.iter().enumerate() {
+        query.push(if place > 0 { ", " } else { "" });
+        query.push(format!("(select count(*) from (select from {} where namespace = ", walked.table()));
+        query.push_bind(namespace);
+        walked.push_condition(&mut query);
+        query.push(" limit ").push_bind(SCAN_MAX).push(") part)");
+    }
+    let counts: Vec<i64> = query.push("]").build_query_scalar().fetch_one(pool).await?;
+    let (_, rarest) = counts.into_iter().zip(known).min_by_key(|(count, _)| *count).unzip();
+    Ok(rarest)
+}
+
 struct List<'a> {
     namespace: Namespace,
     filter: &'a Filter,
     order: Order,
     after: Option<Cursor>,
+    /// The index of a label or the creator.
+    walked: Option<Walked>,
     query: QueryBuilder<Postgres>,
 }
 
@@ -85,6 +166,9 @@ impl List<'_> {
     /// Whether something is filtered that the walked index does not hold.
     fn has_residual_filter(&self) -> bool {
         let filter = self.filter;
+        if filter.is_by_index() {
+            return true;
+        }
         let finish_range = filter.finished_after.is_some() || filter.finished_before.is_some();
         if self.by_finish() {
             let create_range = filter.created_after.is_some() || filter.created_before.is_some();
@@ -108,6 +192,14 @@ impl List<'_> {
             }
             let direction = self.direction();
             let order = format!(" order by namespace {direction}, finished_at {direction}, id {direction} limit ");
+            self.query.push(order).push_bind(scan);
+        } else if let Some(walked) = self.walked.clone() {
+            self.query.push(format!("select id, null::timestamptz as finished_at from {}", walked.table()));
+            self.push_id_range();
+            walked.push_condition(&mut self.query);
+            let direction = self.direction();
+            let columns: String = walked.columns().iter().map(|column| format!(", {column} {direction}")).collect();
+            let order = format!(" order by namespace {direction}{columns}, id {direction} limit ");
             self.query.push(order).push_bind(scan);
         } else if self.filter.states.is_empty() {
             self.query.push("select id, null::timestamptz as finished_at from tasks.documents");
@@ -173,7 +265,15 @@ impl List<'_> {
         self.query.push(format!(
             ", numbered as materialized (
                 select c.*, row_number() over (order by {order}) as number from candidate c
-            ), page as (
+            )"
+        ));
+        self.push_tasks(page_size);
+    }
+
+    /// The tasks of what is numbered that the filter lets through.
+    fn push_tasks(&mut self, page_size: i64) {
+        self.query.push(
+            ", page as (
                 select
                     n.number, n.id, d.queue, d.kind, d.title, d.description, d.labels::text as labels, d.creator,
                     d.created_at, d.timeout_ms, d.backoff_ms, d.backoff_max_ms, d.attempts_max,
@@ -183,8 +283,8 @@ impl List<'_> {
                     coalesce(a.attempt, f.attempt) as attempt, coalesce(a.error, f.error) as error
                 from numbered n
                 cross join lateral (
-                    select * from tasks.documents d where d.id = n.id and not d.is_deleted and d.namespace = "
-        ));
+                    select * from tasks.documents d where d.id = n.id and not d.is_deleted and d.namespace = ",
+        );
         self.query.push_bind(self.namespace).push(" offset 0) d left join lateral (select * from tasks.active a ");
         self.query.push("where a.id = n.id and a.namespace = ").push_bind(self.namespace);
         self.query.push(" offset 0) a on true left join lateral (select * from tasks.finished f where f.id = n.id ");
@@ -201,6 +301,13 @@ impl List<'_> {
         }
         if let Some(kind) = &filter.kind {
             self.query.push(" and d.kind = ").push_bind(kind.clone());
+        }
+        if !filter.labels.is_empty() {
+            let labels = super::labels_to_json(&filter.labels);
+            self.query.push(" and d.labels @> ").push_bind(labels).push("::text::jsonb");
+        }
+        if let Some(creator) = &filter.creator {
+            self.query.push(" and d.creator = ").push_bind(creator.clone());
         }
         if let Some(after) = filter.created_after {
             self.query.push(" and n.id >= ").push_bind(id::lower_bound(after));

@@ -1,8 +1,10 @@
-//! Partitions of documents, finished rows and events: one a week, made two weeks ahead by any pod, dropped whole by
+//! Partitions of documents, finished rows, events and the search index: one a week, made two weeks ahead by any pod, dropped whole by
 //! the leader once retention has passed.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor};
 use taskyard_core::id;
 
 /// Weeks behind and ahead that have partitions: a task's id may lie 7 days back and 5 minutes ahead.
@@ -10,7 +12,18 @@ const WEEKS_BEHIND: u64 = 2;
 const WEEKS_AHEAD: u64 = 2;
 
 /// A partitioned table and what it is partitioned by.
-pub const TABLES: [(&str, Key); 3] = [("documents", Key::Id), ("finished", Key::Id), ("events", Key::Time)];
+pub const TABLES: [(&str, Key); 5] = [
+    ("documents", Key::Id),
+    ("finished", Key::Id),
+    ("events", Key::Time),
+    ("search", Key::Id),
+    ("search_labels", Key::Id),
+];
+
+/// Whether a table only repeats what documents say, so that it is made from them.
+pub fn is_index(table: &str) -> bool {
+    table.starts_with("search")
+}
 
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
@@ -22,13 +35,16 @@ pub enum Key {
 /// Makes the partitions that are missing around now.
 pub async fn partition_ensure(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let this_week = week_of(Utc::now());
-    for week in (0..WEEKS_BEHIND + 1 + WEEKS_AHEAD).map(|n| this_week + Days::new(7 * n) - Days::new(7 * WEEKS_BEHIND))
-    {
-        for (table, key) in TABLES {
-            let name = partition_name(table, week);
-            if !partition_exists(connection, &name).await? {
-                partition_make(connection, table, key, week).await?;
-            }
+    let first = this_week - Days::new(7 * WEEKS_BEHIND);
+    let around: Vec<NaiveDate> = (0..=WEEKS_BEHIND + WEEKS_AHEAD).map(|n| first + Days::new(7 * n)).collect();
+    let there = partition_list(&mut *connection).await?;
+    for (table, key) in TABLES {
+        // Documents may be older than the tables that repeat them.
+        let documents = there.iter().filter(|partition| is_index(table) && partition.table == "documents");
+        let weeks: BTreeSet<NaiveDate> = around.iter().copied().chain(documents.map(|older| older.week)).collect();
+        let has = |week| there.iter().any(|partition| partition.table == table && partition.week == week);
+        for week in weeks.into_iter().filter(|week| !has(*week)) {
+            partition_make(connection, table, key, week).await?;
         }
     }
     Ok(())
@@ -114,13 +130,13 @@ impl Partition {
 }
 
 /// All partitions, oldest first.
-pub async fn partition_list(pool: &PgPool) -> Result<Vec<Partition>, sqlx::Error> {
+pub async fn partition_list(executor: impl PgExecutor<'_>) -> Result<Vec<Partition>, sqlx::Error> {
     let names: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid \
          join pg_class p on p.oid = i.inhparent join pg_namespace n on n.oid = p.relnamespace \
          where n.nspname = 'tasks' and p.relkind = 'p' order by 1",
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(names
         .iter()

@@ -13,7 +13,8 @@ use super::partitions;
 /// From when on nothing was dropped by retention: where the youngest of the tables' oldest partitions begins.
 pub async fn kept_since(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
     let partitions = partitions::partition_list(pool).await?;
-    let oldest = partitions::TABLES.iter().filter_map(|(table, _)| {
+    let tables = partitions::TABLES.iter().filter(|(table, _)| !partitions::is_index(table));
+    let oldest = tables.filter_map(|(table, _)| {
         partitions.iter().filter(|partition| partition.table == *table).map(partitions::Partition::starts_at).min()
     });
     Ok(oldest.max().unwrap_or(DateTime::<Utc>::MIN_UTC))

@@ -4,6 +4,7 @@ mod create_key;
 mod create_user;
 mod new_epoch;
 mod rebuild;
+mod reindex;
 
 use clap::Subcommand;
 
@@ -26,6 +27,8 @@ enum Command {
     NewEpoch(new_epoch::Args),
     /// Replay all events beside the running system and compare what they give with the tasks as they stand
     Rebuild(rebuild::Args),
+    /// Make the search index anew from all tasks, beside the running system
+    Reindex(reindex::Args),
 }
 
 /// Does it.
@@ -35,5 +38,6 @@ pub async fn run(args: Args) -> Outcome {
         Command::CreateUser(args) => create_user::run(args).await,
         Command::NewEpoch(args) => new_epoch::run(args).await,
         Command::Rebuild(args) => rebuild::run(args).await,
+        Command::Reindex(args) => reindex::run(args).await,
     }
 }

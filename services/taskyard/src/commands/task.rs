@@ -11,6 +11,7 @@ mod get;
 mod import;
 mod list;
 mod retry;
+mod search;
 mod update;
 mod wait;
 mod watch;
@@ -36,6 +37,8 @@ enum Command {
     Get(get::Args),
     /// List tasks, the newest first
     List(list::Args),
+    /// Find tasks by the words of their titles, descriptions and labels, the best first
+    Search(search::Args),
     /// Change title, description, labels, priority or time of a task
     Update(update::Args),
     /// Delete tasks that do not run
@@ -61,6 +64,7 @@ pub async fn run(args: Args) -> Outcome {
         Command::Create(args) => create::run(server, *args).await,
         Command::Get(args) => get::run(server, args).await,
         Command::List(args) => list::run(server, args).await,
+        Command::Search(args) => search::run(server, args).await,
         Command::Update(args) => update::run(server, args).await,
         Command::Delete(args) => delete::run(server, args).await,
         Command::Watch(args) => watch::run(server, args).await,

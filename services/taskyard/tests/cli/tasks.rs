@@ -1,7 +1,10 @@
 //! `taskyard task` and `taskyard queue`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
+use taskyard_testkit::eventually;
 
 use super::harness::Up;
 
@@ -118,6 +121,42 @@ async fn a_list_walks_all_pages_and_ends_with_its_reader() -> Result<()> {
     let mut shell = std::process::Command::new("/bin/sh");
     let output = shell.args(["-c", &script]).env("TASKYARD_URL", &up.url).output()?;
     assert!(output.stdout.starts_with(b"ID ") && output.stderr.is_empty(), "{output:?}");
+    up.stop().await
+}
+
+#[tokio::test]
+async fn tasks_are_searched_and_listed_by_label() -> Result<()> {
+    let up = Up::start().await?;
+    for (title, label) in
+        [("Deploy web servers", "team=growth"), ("Серверы приложений", "team=core"), ("Lunch", "team=growth")]
+    {
+        up.call(&["task", "create", "--kind", "manual", "--title", title, "--label", label])?.good()?;
+    }
+    let titles = |arguments: &[&str]| -> Result<Vec<String>> {
+        let listed = up.call(&[&["task"], arguments, &["--json"]].concat())?.documents()?;
+        Ok(listed
+            .iter()
+            .map(|hit| hit["task"]["title"].as_str().or(hit["title"].as_str()).unwrap_or("").to_owned())
+            .collect())
+    };
+    eventually(Duration::from_secs(20), "the tasks are found", async || {
+        titles(&["search", "lunch"]).ok().filter(|titles| !titles.is_empty())
+    })
+    .await?;
+    assert_eq!(titles(&["search", "deploying", "\"web server\""])?, ["Deploy web servers"]);
+    assert_eq!(titles(&["search", "сервер", "or", "servers -web"])?, ["Серверы приложений"]);
+    assert_eq!(titles(&["list", "--label", "team=growth"])?, ["Lunch", "Deploy web servers"]);
+    assert_eq!(titles(&["search", "servers", "--label", "team=core"])?, Vec::<String>::new());
+
+    let shown = up.call(&["task", "search", "sevrers", "--state", "open"])?;
+    assert!(shown.out.starts_with("Deploy web *servers*\n    "), "{shown:?}");
+    assert!(shown.out.contains("  open  default/manual  "), "{shown:?}");
+    assert!(shown.err.contains("this is what has: servers"), "{shown:?}");
+    let refused = up.call(&["task", "search", &"a ".repeat(40)])?;
+    assert!(refused.err.contains("at most 32 are allowed"), "{refused:?}");
+
+    let hit = &up.rest("/v1/tasks/search?q=deploy&label=team:growth")?["hits"][0];
+    assert_eq!(hit["title_html"], "<mark>Deploy</mark> web servers");
     up.stop().await
 }
 

@@ -6,7 +6,7 @@ use taskyard_client::v1;
 use taskyard_core::TaskState;
 use taskyard_proto::convert::{state_to_proto, timestamp_to_proto};
 
-use crate::read::ago_or_time;
+use crate::read::{Label, ago_or_time, label};
 
 /// Which tasks. Several conditions are joined by "and".
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -29,6 +29,12 @@ pub struct FilterArgs {
     /// Finished before this time, or more than this long ago
     #[arg(long, value_parser = ago_or_time, value_name = "TIME")]
     pub finished_before: Option<DateTime<Utc>>,
+    /// With this label, like team=growth; repeat it for more
+    #[arg(long = "label", value_parser = label, value_name = "KEY=VALUE")]
+    pub labels: Vec<Label>,
+    /// Created by this one
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub creator: String,
 }
 
 impl FilterArgs {
@@ -42,6 +48,8 @@ impl FilterArgs {
             created_before: self.created_before.map(timestamp_to_proto),
             finished_after: self.finished_after.map(timestamp_to_proto),
             finished_before: self.finished_before.map(timestamp_to_proto),
+            labels: self.labels.into_iter().collect(),
+            creator: self.creator,
         }
     }
 }
