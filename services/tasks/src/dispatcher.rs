@@ -6,6 +6,7 @@
 mod backlog;
 mod board;
 mod due;
+mod erase;
 mod housekeeping;
 mod index;
 mod lanes;

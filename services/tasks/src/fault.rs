@@ -74,6 +74,8 @@ pub enum FaultPoint {
     TickCommitted,
     /// Rows that no rule allows were repaired.
     RepairCommitted,
+    /// Some of what a deleted namespace had, or all of it, is gone.
+    EraseCommitted,
     /// Events were read.
     EventsRead,
     /// Events were published.
@@ -84,7 +86,7 @@ pub enum FaultPoint {
 
 impl FaultPoint {
     /// All points.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::CreateCommitted,
         Self::CommandCommitted,
         Self::WakePublished,
@@ -118,6 +120,7 @@ impl FaultPoint {
         Self::TickPlanned,
         Self::TickCommitted,
         Self::RepairCommitted,
+        Self::EraseCommitted,
         Self::EventsRead,
         Self::EventsPublished,
         Self::IndexCommitted,
@@ -160,6 +163,7 @@ impl FaultPoint {
             Self::TickPlanned => "tick-planned",
             Self::TickCommitted => "tick-committed",
             Self::RepairCommitted => "repair-committed",
+            Self::EraseCommitted => "erase-committed",
             Self::EventsRead => "events-read",
             Self::EventsPublished => "events-published",
             Self::IndexCommitted => "index-committed",

@@ -19,6 +19,7 @@ pub mod backlog;
 pub mod commands;
 pub mod create;
 pub mod epoch;
+pub mod erase;
 pub mod events;
 pub mod finish;
 pub mod identity;

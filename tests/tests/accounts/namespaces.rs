@@ -1,9 +1,12 @@
 //! Namespaces: shared, joined, left, handed over.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{self, Role};
 use taskyard_tests::{Answer, noop, read};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     people::code,
@@ -119,4 +122,69 @@ async fn a_namespace_is_handed_over_and_left() -> Result<()> {
     assert_eq!(accounts.names(&ada.access).await?, ["ada"]);
     assert_eq!(accounts.names(&eve.access).await?, ["eve", "team"]);
     accounts.close().await
+}
+
+#[tokio::test]
+async fn a_namespace_is_deleted_with_everything_in_it() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let pool = &accounts.stack.pool;
+    let (ada, eve) = (accounts.register("ada@example.com").await?, accounts.register("eve@example.com").await?);
+    accounts.make(&ada.access, "team").await?;
+    let secret = accounts.invite(&ada.access, "team", "eve@example.com", Role::Editor).await?;
+    accounts.accept(&eve.access, &secret).await?;
+    accounts.invite(&ada.access, "team", "bob@example.com", Role::Viewer).await?;
+    let team = accounts.refresh(&ada.refresh, "team").await?.access_token;
+    let (_, key) = accounts.key(&team, &["tasks:read"], &[]).await?;
+    // More than are deleted at once, with words and labels, and one elsewhere that stays.
+    let labeled = v1::NewTask { title: "a red fox".into(), labels: [("tier".into(), "gold".into())].into(), ..noop() };
+    for _ in 0..3 {
+        let request = v1::CreateTasksRequest { tasks: vec![labeled.clone(); 200] };
+        let made = read(accounts.tasks().create_tasks(shown(&team, request)).await)?;
+        assert_eq!(made.results.len(), 200);
+    }
+    let kept = accounts.create(&ada.access, labeled).await?;
+    let number: i32 = sqlx::query_scalar("select id from tasks.namespaces where name = 'team'").fetch_one(pool).await?;
+    assert!(rows_of(&accounts, number).await?.len() >= 6, "there is something to delete");
+
+    let delete = async |token: &str| {
+        let request = v1::DeleteNamespaceRequest { name: "team".into() };
+        read(accounts.namespaces().delete_namespace(shown(token, request)).await)
+    };
+    assert_eq!(code(delete(&eve.access).await), ErrorCode::Forbidden, "not hers");
+    let begun = delete(&ada.access).await?.namespace.unwrap_or_default();
+    assert!(begun.deleting_since.is_some(), "{begun:?}");
+    // Nobody gets in any more, whatever they show.
+    let closed = Instant::now();
+    while accounts.create(&team, noop()).await.is_ok() || accounts.get(&key, &kept.id).await.is_ok() {
+        assert!(closed.elapsed() < Duration::from_secs(5));
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(code(accounts.refresh(&ada.refresh, "team").await), ErrorCode::Forbidden, "it is going");
+
+    // Its name is free when nothing is left of it.
+    while accounts.names(&ada.access).await? != ["ada"] {
+        assert!(closed.elapsed() < Duration::from_secs(60), "{:?}", rows_of(&accounts, number).await?);
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(rows_of(&accounts, number).await?, [], "left behind");
+    accounts.get(&ada.access, &kept.id).await?;
+    accounts.make(&eve.access, "team").await.context("a name that is free")?;
+    accounts.close().await
+}
+
+/// Every table that knows of namespaces and has rows of this one, and how many.
+async fn rows_of(accounts: &Accounts, namespace: i32) -> Result<Vec<(String, i64)>> {
+    let pool = &accounts.stack.pool;
+    let sql = "select table_name::text from information_schema.columns \
+               where table_schema = 'tasks' and column_name = 'namespace' order by 1";
+    let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(pool).await?;
+    let mut found = Vec::new();
+    for table in tables {
+        let sql = format!("select count(*) from tasks.{table} where namespace = $1");
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(namespace).fetch_one(pool).await?;
+        if rows > 0 {
+            found.push((table, rows));
+        }
+    }
+    Ok(found)
 }

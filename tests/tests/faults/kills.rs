@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Points of the leader alone.
-const LEADING: [FaultPoint; 13] = [
+const LEADING: [FaultPoint; 14] = [
     FaultPoint::TermTaken,
     FaultPoint::TermRead,
     FaultPoint::TermRenewed,
@@ -26,6 +26,7 @@ const LEADING: [FaultPoint; 13] = [
     FaultPoint::DueCommitted,
     FaultPoint::TickPlanned,
     FaultPoint::TickCommitted,
+    FaultPoint::EraseCommitted,
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
     FaultPoint::IndexCommitted,
@@ -131,6 +132,12 @@ pub async fn provoke(fleet: &mut Fleet, traffic: &Traffic, point: FaultPoint) ->
             fleet.terminate(0)?;
             fleet.is_taken(SOON).await?;
             drop(worker);
+            Ok(None)
+        }
+        // An owner deleted their namespace.
+        FaultPoint::EraseCommitted => {
+            let sql = "insert into tasks.namespaces (name, deleting_since) values (gen_random_uuid(), now())";
+            sqlx::query(sql).execute(&fleet.stack.pool).await?;
             Ok(None)
         }
         // Somebody's own SQL made a row that no rule allows. The repair leaves the task as it was.

@@ -31,11 +31,12 @@ const STARTING: [FaultPoint; 7] = [
     FaultPoint::WorkPublished,
 ];
 /// Its other loops.
-const OTHERS: [FaultPoint; 7] = [
+const OTHERS: [FaultPoint; 8] = [
     FaultPoint::EventsRead,
     FaultPoint::EventsPublished,
     FaultPoint::IndexCommitted,
     FaultPoint::DueCommitted,
+    FaultPoint::EraseCommitted,
     FaultPoint::RepairCommitted,
     FaultPoint::ExpiryCommitted,
     FaultPoint::DeadlineCommitted,

@@ -13,7 +13,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Tasks of one round.
 const CHUNK: i64 = 500;
-/// A namespace waits so long: until then no process may still take tasks for it.
+/// Between two rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// Looks every 5 s until the term ends.
@@ -32,6 +32,7 @@ pub async fn run(term: Arc<Term>) -> End {
 async fn erase(term: &Term) -> Result<(), sqlx::Error> {
     let pool = &term.app.pool;
     for namespace in erase::namespace_list_deleting(pool).await? {
+        erase::schedule_erase_all(pool, namespace).await?;
         loop {
             let begun = Instant::now();
             let erased = erase::task_erase_batch(pool, namespace, CHUNK).await?;
@@ -45,6 +46,7 @@ async fn erase(term: &Term) -> Result<(), sqlx::Error> {
             }
         }
         erase::namespace_erase(pool, namespace).await?;
+        fault::reach(FaultPoint::EraseCommitted);
         tracing::info!(namespace, "a namespace was deleted with everything in it");
     }
     Ok(())

@@ -6,7 +6,7 @@ use taskyard_redis::{Lock, Redis};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{End, Term, backlog, due, housekeeping, index, reconcile, relay, schedules, starts, vitals};
+use super::{End, Term, backlog, due, erase, housekeeping, index, reconcile, relay, schedules, starts, vitals};
 use crate::{
     app::App,
     fault::{self, FaultPoint},
@@ -107,6 +107,7 @@ async fn lead(app: &Arc<App>, lock: &Lock, number: i64, stop: &CancellationToken
     loops.spawn(housekeeping::run(term.clone()));
     loops.spawn(backlog::run(term.clone()));
     loops.spawn(index::run(term.clone()));
+    loops.spawn(erase::run(term.clone()));
     loops.spawn(hold(term.clone(), lock.clone()));
     let end = match loops.join_next().await {
         Some(Ok(end)) => end,

@@ -12,6 +12,21 @@ pub async fn namespace_list_deleting(pool: &PgPool) -> Result<Vec<Namespace>, sq
         .await
 }
 
+/// A namespace's schedules: they make no more tasks.
+pub async fn schedule_erase_all(pool: &PgPool, namespace: Namespace) -> Result<(), sqlx::Error> {
+    for delete in [
+        sqlx::query!("delete from tasks.schedule_states where namespace = $1", namespace),
+        sqlx::query!(
+            "delete from tasks.schedule_ticks where schedule in (select id from tasks.schedules where namespace = $1)",
+            namespace
+        ),
+        sqlx::query!("delete from tasks.schedules where namespace = $1", namespace),
+    ] {
+        delete.execute(pool).await?;
+    }
+    Ok(())
+}
+
 /// Some of a namespace's tasks, with all that is known of them. Their documents go last, so that whatever is left when
 /// a process dies is found again. Returns how many there were.
 pub async fn task_erase_batch(pool: &PgPool, namespace: Namespace, rows_max: i64) -> Result<usize, sqlx::Error> {
@@ -36,36 +51,34 @@ pub async fn task_erase_batch(pool: &PgPool, namespace: Namespace, rows_max: i64
     )
     .execute(pool)
     .await?;
-    for statement in [
-        "delete from tasks.finished where namespace = $1 and id = any ($2)",
-        "delete from tasks.search where namespace = $1 and id = any ($2)",
-        "delete from tasks.search_labels where namespace = $1 and id = any ($2)",
-        "delete from tasks.events where namespace = $1 and task_id = any ($2)",
-        "delete from tasks.documents where namespace = $1 and id = any ($2)",
+    for delete in [
+        sqlx::query!("delete from tasks.finished where namespace = $1 and id = any ($2)", namespace, &ids),
+        sqlx::query!("delete from tasks.search where namespace = $1 and id = any ($2)", namespace, &ids),
+        sqlx::query!("delete from tasks.search_labels where namespace = $1 and id = any ($2)", namespace, &ids),
+        sqlx::query!("delete from tasks.events where namespace = $1 and task_id = any ($2)", namespace, &ids),
+        sqlx::query!("delete from tasks.documents where namespace = $1 and id = any ($2)", namespace, &ids),
     ] {
-        sqlx::query(statement).bind(namespace).bind(&ids).execute(pool).await?;
+        delete.execute(pool).await?;
     }
     Ok(ids.len())
 }
 
-/// What a namespace has beside its tasks, once those are gone; at last itself, whose name is free then. The key's rows
+/// What a namespace has beside its tasks, once those are gone; at last itself, whose name is free then. Those rows
 /// are few: all have limits.
 pub async fn namespace_erase(pool: &PgPool, namespace: Namespace) -> Result<(), sqlx::Error> {
-    for statement in [
-        "delete from tasks.idempotency_keys where namespace = $1",
-        "delete from tasks.schedule_ticks where schedule in (select id from tasks.schedules where namespace = $1)",
-        "delete from tasks.schedule_states where namespace = $1",
-        "delete from tasks.schedules where namespace = $1",
-        "delete from tasks.queues where namespace = $1",
-        "delete from tasks.search_dictionary where namespace = $1",
-        "delete from tasks.search_parked where namespace = $1",
-        "delete from tasks.search_namespaces where namespace = $1",
-        "delete from tasks.keys where namespace = $1",
-        "delete from tasks.invitations where namespace = $1",
-        "delete from tasks.members where namespace = $1",
-        "delete from tasks.namespaces where id = $1 and deleting_since is not null",
+    for delete in [
+        sqlx::query!("delete from tasks.idempotency_keys where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.queues where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.sessions where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.search_dictionary where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.search_parked where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.search_namespaces where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.keys where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.invitations where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.members where namespace = $1", namespace),
+        sqlx::query!("delete from tasks.namespaces where id = $1 and deleting_since is not null", namespace),
     ] {
-        sqlx::query(statement).bind(namespace).execute(pool).await?;
+        delete.execute(pool).await?;
     }
     Ok(())
 }
