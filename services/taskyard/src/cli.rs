@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    admin, completions, devstack, health, key, login, migrate, queue, role, schedule, task, token, up, work,
+    admin, completions, devstack, health, key, login, migrate, namespace, queue, role, schedule, task, token, up, work,
 };
 
 /// Taskyard, a task platform: hand in work, it runs at its time on whichever worker is free, and is never lost.
@@ -26,6 +26,8 @@ pub enum Command {
     Queue(queue::Args),
     /// Make, list and end the keys of programs and workers
     Key(key::Args),
+    /// Share work: make namespaces, invite people, give them roles
+    Namespace(namespace::Args),
     /// Sign in at a server and remember it
     Login(login::LoginArgs),
     /// End a sign-in and forget it
@@ -101,6 +103,8 @@ mod tests {
             "taskyard login --url http://a:1 --email a@b.example --password-file - --profile p",
             "taskyard key create ci --scope tasks:write --scope work --queue mail",
             "taskyard key list --profile p",
+            "taskyard namespace invite team eve@example.com --role editor",
+            "taskyard namespace delete team --confirm team --no-wait",
             "taskyard whoami --json",
         ] {
             if let Err(error) = command().try_get_matches_from(line.split(' ')) {

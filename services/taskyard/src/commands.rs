@@ -8,6 +8,7 @@ pub mod key;
 mod listen;
 pub mod login;
 pub mod migrate;
+pub mod namespace;
 pub mod queue;
 pub mod role;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Task(args) => runtime::small(task::run(*args)),
         Command::Queue(args) => runtime::small(queue::run(args)),
         Command::Key(args) => runtime::small(key::run(args)),
+        Command::Namespace(args) => runtime::small(namespace::run(args)),
         Command::Login(args) => runtime::small(login::login(args)),
         Command::Logout(args) => runtime::small(login::logout(args)),
         Command::Token(args) => runtime::small(token::run(args)),

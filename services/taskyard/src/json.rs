@@ -10,7 +10,7 @@ mod schedule;
 mod task;
 mod time;
 
-pub use account::{Key, KeySecret, Me};
+pub use account::{Invitation, InvitationSecret, Key, KeySecret, Me, Member, Namespace};
 pub use event::{Event, Mark};
 pub use hit::Hit;
 pub use import::{Imported, LineError, Reason};

@@ -39,6 +39,23 @@ impl Output {
         self.write(&text)
     }
 
+    /// Writes a page of things: a JSON document for each, or the lines of a table for people.
+    pub fn all<T, J: Serialize>(
+        &mut self,
+        things: Vec<T>,
+        to_json: impl Fn(T) -> J,
+        to_lines: impl FnOnce(Vec<T>) -> Option<String>,
+    ) -> Result<()> {
+        if self.json {
+            for thing in things {
+                self.json(&to_json(thing))?;
+            }
+        } else if let Some(lines) = to_lines(things) {
+            self.line(&lines)?;
+        }
+        self.flush()
+    }
+
     /// Writes out what is buffered.
     pub fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(failed)

@@ -9,7 +9,7 @@ mod fresh;
 use serde::{Deserialize, Serialize};
 
 pub use file::{Profiles, local, write_private};
-pub use fresh::{fresh, keep_fresh};
+pub use fresh::{fresh, keep_fresh, switch};
 
 /// A server, and who one is there.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

@@ -72,6 +72,19 @@ impl ServerArgs {
     pub async fn connect(&self) -> Result<Client> {
         self.place.connect().await
     }
+
+    /// The name of the profile that is used.
+    ///
+    /// # Errors
+    /// If a token is given, or nobody has logged in.
+    pub fn profile_in_use(&self) -> Result<String> {
+        if self.place.token.is_some() || self.place.token_file.is_some() {
+            return Err(Usage::error("a token is bound to its namespace; log in for another one"));
+        }
+        let current = || Ok(Profiles::load()?.current);
+        let name = self.place.profile.clone().map_or_else(current, |name| anyhow::Ok(Some(name)))?;
+        name.ok_or_else(|| Usage::error("nobody has logged in; `taskyard login` does"))
+    }
 }
 
 impl ServerPlace {

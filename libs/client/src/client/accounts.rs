@@ -97,4 +97,96 @@ impl Client {
         let answer = self.send(request, async |pod, request| pod.namespaces().create_namespace(request).await).await?;
         Ok(answer.namespace.unwrap_or_default())
     }
+
+    /// A namespace, as a member sees it.
+    ///
+    /// # Errors
+    /// If the caller is not a member.
+    pub async fn get_namespace(&self, name: String) -> Result<v1::Namespace> {
+        let request = v1::GetNamespaceRequest { name };
+        let answer = self.send(request, async |pod, request| pod.namespaces().get_namespace(request).await).await?;
+        Ok(answer.namespace.unwrap_or_default())
+    }
+
+    /// One page of a namespace's members.
+    ///
+    /// # Errors
+    /// If the caller is not a member.
+    pub async fn list_members(&self, request: v1::ListMembersRequest) -> Result<v1::ListMembersResponse> {
+        self.send(request, async |pod, request| pod.namespaces().list_members(request).await).await
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// If the caller is no admin, or it is the owner.
+    pub async fn set_member_role(&self, request: v1::SetMemberRoleRequest) -> Result<v1::Member> {
+        let answer = self.send(request, async |pod, request| pod.namespaces().set_member_role(request).await).await?;
+        Ok(answer.member.unwrap_or_default())
+    }
+
+    /// Takes a member out.
+    ///
+    /// # Errors
+    /// If the caller is neither admin nor that member, or it is the owner.
+    pub async fn remove_member(&self, namespace: String, user_id: String) -> Result<()> {
+        let request = v1::RemoveMemberRequest { namespace, user_id };
+        self.send(request, async |pod, request| pod.namespaces().remove_member(request).await).await.map(drop)
+    }
+
+    /// Invites somebody; the answer holds a secret that is not shown again.
+    ///
+    /// # Errors
+    /// If the caller is no admin, or something is wrong.
+    pub async fn create_invitation(&self, request: v1::CreateInvitationRequest) -> Result<v1::CreateInvitationResponse> {
+        self.send(request, async |pod, request| pod.namespaces().create_invitation(request).await).await
+    }
+
+    /// The open invitations of a namespace.
+    ///
+    /// # Errors
+    /// If the caller is no admin.
+    pub async fn list_invitations(&self, namespace: String) -> Result<v1::ListInvitationsResponse> {
+        let request = v1::ListInvitationsRequest { namespace };
+        self.send(request, async |pod, request| pod.namespaces().list_invitations(request).await).await
+    }
+
+    /// Takes an invitation back.
+    ///
+    /// # Errors
+    /// If the caller is no admin.
+    pub async fn delete_invitation(&self, namespace: String, id: String) -> Result<()> {
+        let request = v1::DeleteInvitationRequest { namespace, id };
+        self.send(request, async |pod, request| pod.namespaces().delete_invitation(request).await).await.map(drop)
+    }
+
+    /// Makes the caller a member.
+    ///
+    /// # Errors
+    /// If the secret is of no open invitation.
+    pub async fn accept_invitation(&self, secret: String) -> Result<v1::Namespace> {
+        let request = v1::AcceptInvitationRequest { secret };
+        let answer = self.send(request, async |pod, request| pod.namespaces().accept_invitation(request).await).await?;
+        Ok(answer.namespace.unwrap_or_default())
+    }
+
+    /// Makes another member the owner.
+    ///
+    /// # Errors
+    /// If the caller is not the owner, or the other one no member.
+    pub async fn transfer_namespace(&self, name: String, user_id: String) -> Result<v1::Namespace> {
+        let request = v1::TransferNamespaceRequest { name, user_id };
+        let answer = self.send(request, async |pod, request| pod.namespaces().transfer_namespace(request).await).await?;
+        Ok(answer.namespace.unwrap_or_default())
+    }
+
+    /// Begins to delete a namespace with everything in it.
+    ///
+    /// # Errors
+    /// If the caller is not the owner.
+    pub async fn delete_namespace(&self, name: String) -> Result<v1::Namespace> {
+        let request = v1::DeleteNamespaceRequest { name };
+        let answer = self.send(request, async |pod, request| pod.namespaces().delete_namespace(request).await).await?;
+        Ok(answer.namespace.unwrap_or_default())
+    }
 }

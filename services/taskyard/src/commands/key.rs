@@ -89,12 +89,5 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 fn show(keys: Vec<v1::Key>, output: &mut Output, table: &mut KeyTable) -> Result<()> {
-    if output.is_json() {
-        for key in keys {
-            output.json(&json::Key::from(key))?;
-        }
-    } else if let Some(lines) = table.lines(keys) {
-        output.line(&lines)?;
-    }
-    output.flush()
+    output.all(keys, json::Key::from, |keys| table.lines(keys))
 }

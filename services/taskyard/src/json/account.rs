@@ -1,9 +1,10 @@
-//! Keys and callers.
+//! Keys, callers, namespaces and their members.
 
 use serde::Serialize;
 use taskyard_client::v1::{self, who_am_i_response::Caller};
 
 use super::time::{Time, time};
+use crate::text::role_name;
 
 /// A key, without its secret.
 #[derive(Debug, Serialize)]
@@ -74,5 +75,91 @@ impl From<v1::WhoAmIResponse> for Me {
             queues: answer.queues,
             expires_at: time(answer.expires_time),
         }
+    }
+}
+
+/// A namespace.
+#[derive(Debug, Serialize)]
+pub struct Namespace {
+    name: String,
+    is_personal: bool,
+    role: String,
+    is_owner: bool,
+    created_at: Option<Time>,
+    deleting_since: Option<Time>,
+    tasks_left: Option<u64>,
+}
+
+impl From<v1::Namespace> for Namespace {
+    fn from(namespace: v1::Namespace) -> Self {
+        Self {
+            role: role_name(namespace.role),
+            name: namespace.name,
+            is_personal: namespace.is_personal,
+            is_owner: namespace.is_owner,
+            created_at: time(namespace.created_time),
+            tasks_left: namespace.deleting_since.map(|_| namespace.tasks_left),
+            deleting_since: time(namespace.deleting_since),
+        }
+    }
+}
+
+/// A member of a namespace.
+#[derive(Debug, Serialize)]
+pub struct Member {
+    user_id: String,
+    email: String,
+    name: String,
+    role: String,
+    is_owner: bool,
+    since: Option<Time>,
+}
+
+impl From<v1::Member> for Member {
+    fn from(member: v1::Member) -> Self {
+        Self {
+            role: role_name(member.role),
+            user_id: member.user_id,
+            email: member.email,
+            name: member.name,
+            is_owner: member.is_owner,
+            since: time(member.since),
+        }
+    }
+}
+
+/// An invitation.
+#[derive(Debug, Serialize)]
+pub struct Invitation {
+    id: String,
+    email: String,
+    role: String,
+    created_at: Option<Time>,
+    expires_at: Option<Time>,
+}
+
+impl From<v1::Invitation> for Invitation {
+    fn from(invitation: v1::Invitation) -> Self {
+        Self {
+            role: role_name(invitation.role),
+            id: invitation.id,
+            email: invitation.email,
+            created_at: time(invitation.created_time),
+            expires_at: time(invitation.expires_time),
+        }
+    }
+}
+
+/// A new invitation, with the secret that is not shown again.
+#[derive(Debug, Serialize)]
+pub struct InvitationSecret {
+    #[serde(flatten)]
+    invitation: Invitation,
+    secret: String,
+}
+
+impl From<v1::CreateInvitationResponse> for InvitationSecret {
+    fn from(made: v1::CreateInvitationResponse) -> Self {
+        Self { invitation: made.invitation.unwrap_or_default().into(), secret: made.secret }
     }
 }

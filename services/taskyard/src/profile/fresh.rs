@@ -18,17 +18,32 @@ const LEFT_MIN_S: i64 = 60;
 /// # Errors
 /// If there is no such profile, or the sign-in has ended.
 pub async fn fresh(name: &str) -> Result<SignIn> {
+    refreshed(name, |sign_in| {
+        (sign_in.expires_at - Utc::now().timestamp() < LEFT_MIN_S).then(|| sign_in.namespace.clone())
+    })
+    .await
+}
+
+/// Binds a profile's sign-in to another namespace.
+///
+/// # Errors
+/// If there is no such profile, the sign-in has ended, or its user is not a member.
+pub async fn switch(name: &str, namespace: &str) -> Result<SignIn> {
+    refreshed(name, |_| Some(namespace.to_owned())).await
+}
+
+/// A profile's sign-in, refreshed if `wanted` names a namespace to do that for.
+async fn refreshed(name: &str, wanted: impl Fn(&SignIn) -> Option<String>) -> Result<SignIn> {
     Profiles::change(async |profiles| {
         let profile = profiles.profiles.get_mut(name).with_context(|| format!("there is no profile `{name}`"))?;
         let Credentials::SignIn(sign_in) = &mut profile.credentials else {
             anyhow::bail!("the profile `{name}` has a key, which is not refreshed");
         };
-        if sign_in.expires_at - Utc::now().timestamp() < LEFT_MIN_S {
+        if let Some(namespace) = wanted(sign_in) {
             let client = Client::new(Pods::connect([&profile.url], Token::none())?);
-            let tokens =
-                client.refresh_tokens(&sign_in.refresh_token, &sign_in.namespace).await.with_context(|| {
-                    format!("the sign-in of `{name}` cannot be refreshed; `taskyard login` begins anew")
-                })?;
+            let tokens = client.refresh_tokens(&sign_in.refresh_token, &namespace).await.with_context(|| {
+                format!("the sign-in of `{name}` cannot be refreshed; `taskyard login` begins anew")
+            })?;
             *sign_in = SignIn::new(std::mem::take(&mut sign_in.email), tokens)?;
         }
         Ok(sign_in.clone())

@@ -30,6 +30,11 @@ pub fn tick_kind_name(number: i32) -> String {
     named(number, v1::TickKind::try_from(number).ok().map(|kind| kind.as_str_name()), "TICK_KIND_")
 }
 
+/// The name of a role; one of a newer server has its number.
+pub fn role_name(number: i32) -> String {
+    named(number, v1::Role::try_from(number).ok().map(|role| role.as_str_name()), "ROLE_")
+}
+
 /// The proto's name without its prefix, in small letters.
 fn named(number: i32, name: Option<&str>, prefix: &str) -> String {
     let name = name.and_then(|name| name.strip_prefix(prefix));
