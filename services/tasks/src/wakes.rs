@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -21,6 +22,8 @@ use crate::{
 /// Entries of one message: some 500 kB at most.
 const MESSAGE_ENTRIES_MAX: usize = 3_000;
 const WAITING_MAX: usize = 1_000;
+/// How often one looks whether NATS is back.
+const CONNECTED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A handle to tell the leader something.
 #[derive(Clone, Debug)]
@@ -97,6 +100,10 @@ impl Wakes {
 
 async fn publish(bus: Bus, mut receiver: mpsc::Receiver<Wake>) -> anyhow::Result<()> {
     while let Some(mut wake) = receiver.recv().await {
+        // A pod serves before it has reached NATS: what it has to tell waits, as long as somebody may tell more.
+        while !bus.is_connected() && !receiver.is_closed() {
+            tokio::time::sleep(CONNECTED_INTERVAL).await;
+        }
         while wake.ready.len() + wake.ended.len() < MESSAGE_ENTRIES_MAX
             && let Ok(next) = receiver.try_recv()
         {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sqlx::PgPool;
+use taskyard_client::{Client, Pods, Token};
 use taskyard_core::TaskState;
 use taskyard_proto::v1::{CreateTaskRequest, NewTask, Verdict};
 use taskyard_tasks::fault::FaultPoint;
@@ -59,7 +60,6 @@ async fn frozen_while_it_relays_and_enforces() -> Result<()> {
 async fn a_leader_freezes_at_each_of(points: &[FaultPoint]) -> Result<()> {
     // One freezes, one takes over, and one may have had to go so that another leads.
     let mut fleet = Fleet::start(3).await?;
-    let client = fleet.client()?;
     let options = TrafficOptions {
         workers: vec![fleet.urls(); 4],
         slots: 5,
@@ -68,7 +68,8 @@ async fn a_leader_freezes_at_each_of(points: &[FaultPoint]) -> Result<()> {
         limited_queue: true,
         ..TrafficOptions::everything(&fleet.urls())
     };
-    // The first task makes the queue.
+    // The first task makes the queue. The leader itself is told of the limit, so it knows before there is traffic.
+    let client = Client::new(Pods::connect([fleet.url(0)], Token::none())?);
     let first = manual();
     client.create_task(NewTask { queue: LIMITED.to_owned(), ..first.clone() }).await?;
     client.set_queue_limits(LIMITED, LIMIT).await?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, future::try_join_all};
+use taskyard_client::{Client, Pods, Token};
 use taskyard_proto::v1::{
-    CancelTaskRequest, CreateTaskRequest, CreateTasksRequest, SetQueueLimitsRequest, StopReason, TaskState, Verdict,
+    CancelTaskRequest, CreateTaskRequest, CreateTasksRequest, NewTask, SetQueueLimitsRequest, StopReason, TaskState,
+    Verdict,
 };
 use taskyard_testkit::{Proxy, eventually};
 use taskyard_tests::{Load, LoadOptions, Pod, RawWorker, Stack, WorkerOptions, new_task};
@@ -236,6 +238,34 @@ async fn idle_leader(direction: Direction) -> Result<()> {
     assert!(other.leads());
     led.proxy.heal();
     stack.wait_for(TaskState::Completed, 1, ALLOWANCE).await?;
+    stack.close().await
+}
+
+/// What a pod has to tell before it has reached NATS waits until it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_told_by_a_pod_that_starts_without_nats() -> Result<()> {
+    const TASKS: u32 = 2 * NARROW_LIMIT;
+    let stack = Stack::shared().await?;
+    let leads = stack.pod().await?;
+    leader(std::slice::from_ref(&leads), ALLOWANCE).await?;
+    let proxy = Proxy::to_url(stack.sandbox.nats_url()).await?;
+    let url = proxy.url_through(stack.sandbox.nats_url())?;
+    proxy.cut();
+    // It answers calls although it is not ready.
+    let late = stack.ready_process(&[("NATS_URL", url)]).await?;
+    let client = Client::new(Pods::connect([late.url()], Token::none())?);
+    client.create_task(NewTask { queue: NARROW.into(), ..new_task("manual") }).await?;
+    client.set_queue_limits(NARROW, NARROW_LIMIT).await?;
+    proxy.heal();
+    // Sooner than the leader reads all limits anew.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+
+    let options = WorkerOptions { kinds: vec!["short".into()], slots: TASKS, ..WorkerOptions::default() };
+    let mut worker = RawWorker::open(&leads.url(), options).await?;
+    let tasks = (0..TASKS).map(|_| NewTask { queue: NARROW.into(), ..new_task("short") }).collect();
+    leads.tasks().await?.create_tasks(CreateTasksRequest { tasks }).await?;
+    worker.runs(NARROW_LIMIT as usize, ALLOWANCE).await?;
+    assert!(worker.next_run(Duration::from_secs(1)).await?.is_none(), "the limit was not told");
     stack.close().await
 }
 
