@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sqlx::PgPool;
-use taskyard_client::{Client, Pods, Token};
 use taskyard_core::TaskState;
 use taskyard_proto::v1::{CreateTaskRequest, NewTask, Verdict};
 use taskyard_tasks::fault::FaultPoint;
@@ -68,8 +67,8 @@ async fn a_leader_freezes_at_each_of(points: &[FaultPoint]) -> Result<()> {
         limited_queue: true,
         ..TrafficOptions::everything(&fleet.urls())
     };
-    // The first task makes the queue. The leader itself is told of the limit, so it knows before there is traffic.
-    let client = Client::new(Pods::connect([fleet.url(0)], Token::none())?);
+    // The first task makes the queue.
+    let client = fleet.client()?;
     let first = manual();
     client.create_task(NewTask { queue: LIMITED.to_owned(), ..first.clone() }).await?;
     client.set_queue_limits(LIMITED, LIMIT).await?;

@@ -82,6 +82,8 @@ struct Starts {
     /// A connection of its own: a start never waits for one, and with an unknown outcome it is thrown away.
     connection: PgConnection,
     board: Board,
+    /// The revision of the queues' settings that the board knows.
+    settings: i64,
     wakes: Box<dyn Stream<Item = Wake> + Send + Unpin>,
     demands: Box<dyn Stream<Item = Demand> + Send + Unpin>,
     polled: (mpsc::Sender<Polled>, mpsc::Receiver<Polled>),
@@ -128,6 +130,7 @@ impl Starts {
         Ok(Self {
             connection,
             board,
+            settings: 0,
             wakes,
             demands,
             polled: mpsc::channel(64),
@@ -324,11 +327,16 @@ impl Starts {
                 connection: one.room.connection,
             })
             .collect();
-        match answered(start::task_start_batch(&mut self.connection, self.term.number, &pairs)).await {
+        match answered(start::task_start_batch(&mut self.connection, self.term.number, self.settings, &pairs)).await {
             Ok(started) => {
                 fault::reach(FaultPoint::StartCommitted);
                 if !started.leads {
                     return Err(End::Fenced);
+                }
+                if started.settings_changed {
+                    // Nobody told: they are read before the next start, which has these tasks again.
+                    self.term.queues_changed.store(true, std::sync::atomic::Ordering::Relaxed);
+                    return Ok(HashMap::new());
                 }
                 // A worker that the database does not know on this connection is gone or elsewhere.
                 let alive: HashSet<Uuid> = started.sessions.into_iter().collect();
@@ -453,13 +461,15 @@ impl Starts {
     async fn read_limits(&mut self) -> Result<(), End> {
         let pool = &self.term.app.pool;
         let read = async {
+            let revision = queues::settings_revision(pool).await?;
             let settings = queues::queue_settings_list(pool).await?;
             let is_limited = settings.iter().any(|queue| queue.concurrency_max.is_some());
             let running = if is_limited { leader::limited_run_list(pool).await? } else { Vec::new() };
-            Ok::<_, sqlx::Error>((settings, running))
+            Ok::<_, sqlx::Error>((revision, settings, running))
         };
         match answered(read).await {
-            Ok((settings, running)) => {
+            Ok((revision, settings, running)) => {
+                self.settings = revision;
                 self.board.set_limits(settings, running);
                 self.is_barred = false;
                 let before = self.limited();

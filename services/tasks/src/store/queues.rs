@@ -42,6 +42,11 @@ pub struct QueueSettings {
     pub concurrency_max: Option<i32>,
 }
 
+/// Raised by every change of a queue's settings. Whoever reads it before the settings knows at least those.
+pub async fn settings_revision(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("select settings from tasks.leader").fetch_one(pool).await
+}
+
 /// The queues that are paused or limited.
 pub async fn queue_settings_list(pool: &PgPool) -> Result<Vec<QueueSettings>, sqlx::Error> {
     sqlx::query_as!(
@@ -64,7 +69,13 @@ pub async fn queue_set_paused(
     paused: bool,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update tasks.queues set paused = $3 where namespace = $1 and name = $2",
+        r#"
+        with settings as (
+            update tasks.leader set settings = settings + 1
+            where exists (select from tasks.queues where namespace = $1 and name = $2)
+        )
+        update tasks.queues set paused = $3 where namespace = $1 and name = $2
+        "#,
         namespace,
         name,
         paused,
@@ -82,7 +93,13 @@ pub async fn queue_set_concurrency(
     concurrency_max: Option<i32>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update tasks.queues set concurrency_max = $3 where namespace = $1 and name = $2",
+        r#"
+        with settings as (
+            update tasks.leader set settings = settings + 1
+            where exists (select from tasks.queues where namespace = $1 and name = $2)
+        )
+        update tasks.queues set concurrency_max = $3 where namespace = $1 and name = $2
+        "#,
         namespace,
         name,
         concurrency_max,

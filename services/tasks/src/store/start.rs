@@ -20,6 +20,8 @@ pub struct Pair {
 pub struct Started {
     /// False if there is a newer term: the caller leads no more.
     pub leads: bool,
+    /// The queues' settings are not those that the caller knows: nothing was started.
+    pub settings_changed: bool,
     /// The sessions of the pairs that are there, on that connection.
     pub sessions: Vec<Uuid>,
     /// Task and run.
@@ -31,6 +33,7 @@ pub struct Started {
 pub async fn task_start_batch(
     connection: &mut PgConnection,
     term: i64,
+    settings: i64,
     pairs: &[Pair],
 ) -> Result<Started, sqlx::Error> {
     let mut pairs = pairs.to_vec();
@@ -43,7 +46,7 @@ pub async fn task_start_batch(
     let row = sqlx::query!(
         r#"
         with fence as materialized (
-            select term from tasks.leader where term = $1 for key share
+            select settings from tasks.leader where term = $1 for key share
         ),
         pairs as materialized (
             select * from unnest($2::int[], $3::uuid[], $4::int[], $5::uuid[], $6::int[])
@@ -55,7 +58,7 @@ pub async fn task_start_batch(
             where s.id in (select session from pairs)
                 and (s.id, s.connection) in (select session, connection from pairs)
                 and s.is_open
-                and exists (select from fence)
+                and exists (select from fence where settings = $7)
             order by s.id
             for key share
         ),
@@ -105,6 +108,7 @@ pub async fn task_start_batch(
         )
         select
             exists (select from fence) as "leads!",
+            exists (select from fence where settings <> $7) as "settings_changed!",
             array(select id from alive) as "sessions!",
             coalesce(array_agg(namespace), '{}') as "namespaces!",
             coalesce(array_agg(id), '{}') as "ids!",
@@ -117,9 +121,15 @@ pub async fn task_start_batch(
         &versions,
         &sessions,
         &connections,
+        settings,
     )
     .fetch_one(connection)
     .await?;
     let runs = row.namespaces.into_iter().zip(row.ids).zip(row.runs).map(|((namespace, id), run)| (namespace, id, run));
-    Ok(Started { leads: row.leads, sessions: row.sessions, runs: runs.collect() })
+    Ok(Started {
+        leads: row.leads,
+        settings_changed: row.settings_changed,
+        sessions: row.sessions,
+        runs: runs.collect(),
+    })
 }
