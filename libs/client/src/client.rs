@@ -1,7 +1,7 @@
 //! Typed calls of the task and queue services.
 
 mod queues;
-mod retry_tasks;
+mod sweep;
 mod tasks;
 mod watch;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::{Response, Status};
 
 pub use self::{
-    retry_tasks::RetryTasks,
+    sweep::{CancelTasks, CompleteTasks, RetryTasks, Sweep, SweepCommand},
     watch::{Watch, WatchMessage},
 };
 use crate::{PodChannel, Pods};

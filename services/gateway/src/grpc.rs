@@ -12,15 +12,20 @@ use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
 use taskyard_core::{Error, ErrorCode};
 use taskyard_proto::status::to_status;
 use taskyard_runtime::http_error::Problem;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tower::Service;
 
 use crate::{app::App, edge::is_grpc};
 
 /// Calls that stay open: they are spread evenly, and not sent to a pod that is about to stop.
-const STREAMS: [&str; 3] =
-    ["/taskyard.v1.WorkService/Work", "/taskyard.v1.TaskService/WatchTasks", "/taskyard.v1.TaskService/RetryTasks"];
+const STREAMS: [&str; 5] = [
+    "/taskyard.v1.WorkService/Work",
+    "/taskyard.v1.TaskService/WatchTasks",
+    "/taskyard.v1.TaskService/RetryTasks",
+    "/taskyard.v1.TaskService/CancelTasks",
+    "/taskyard.v1.TaskService/CompleteTasks",
+];
 
 /// Takes gRPC calls out of the way of REST.
 pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -41,10 +46,8 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
         app.config().token.admit(&head.headers).map_err(to_status)?;
     }
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
-    let pod = match head.uri.path() {
-        path if STREAMS.contains(&path) => app.pods().pick_for_stream(&[], deadline).await,
-        _ => app.pods().pick(deadline).await,
-    };
+    let is_stream = STREAMS.contains(&head.uri.path());
+    let pod = if is_stream { app.pods().pick_for_stream(&[], deadline).await } else { app.pods().pick(deadline).await };
     let mut pod = pod.map_err(to_status)?;
 
     // Scheme and authority are the pod's; the channel sets them.
@@ -53,7 +56,13 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     head.headers.remove(HOST);
     let request = http::Request::from_parts(head, tonic::body::Body::new(body));
     poll_fn(|context| pod.poll_ready(context)).await?;
-    Ok(pod.call(request).await?.map(Body::new))
+    let answer = pod.call(request);
+    if is_stream {
+        return Ok(answer.await?.map(Body::new));
+    }
+    // A client that sends its request byte by byte holds nothing for longer than any other.
+    let answered = timeout_at(app.deadline(), answer).await;
+    Ok(answered.map_err(|_| Status::deadline_exceeded("it took too long"))??.map(Body::new))
 }
 
 /// When the client gives up, if it says so: at most eight digits and a unit.

@@ -1,6 +1,7 @@
 //! The gRPC services: extract, call one use case, map the answer.
 
 mod queues;
+mod sweeps;
 mod tasks;
 mod work;
 

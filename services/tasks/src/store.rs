@@ -33,6 +33,7 @@ pub mod returns;
 pub mod schema;
 pub mod sessions;
 pub mod start;
+pub mod sweeps;
 
 fn state(number: i16) -> Result<TaskState, sqlx::Error> {
     TaskState::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is not a task state").into()))

@@ -6,6 +6,7 @@ pub mod devstack;
 pub mod health;
 mod listen;
 pub mod migrate;
+pub mod openapi;
 pub mod queue;
 pub mod role;
 pub mod task;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Admin(args) => runtime::small(admin::run(args)),
         Command::Devstack(args) => runtime::small(devstack::run(args)),
         Command::Bench(options) => runtime::large(taskyard_bench::run(options)),
+        Command::Openapi => openapi::run(),
         Command::Completions(args) => completions::run(args),
     }
 }

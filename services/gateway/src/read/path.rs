@@ -4,11 +4,16 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use taskyard_core::{Error, Result, limits};
+use serde_json::json;
+use taskyard_core::{Error, ErrorCode, Result, limits};
 use taskyard_proto::convert::read_task_id;
 use taskyard_runtime::http_error::Problem;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    openapi::{Input, Operation},
+    shape::described,
+};
 
 /// A task's id, as a path names it.
 #[derive(Debug)]
@@ -23,6 +28,13 @@ impl FromRequestParts<App> for TaskId {
     }
 }
 
+impl Input for TaskId {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "id", json!({ "type": "string", "format": "uuid" }), "The task's id.");
+        operation.add_error(ErrorCode::TaskNotFound);
+    }
+}
+
 /// A queue's name, as a path names it.
 #[derive(Debug)]
 pub(crate) struct QueueName(pub(crate) String);
@@ -34,6 +46,13 @@ impl FromRequestParts<App> for QueueName {
         let name = segment(parts, app, "name").await?;
         limits::check_name("name", &name)?;
         Ok(Self(name))
+    }
+}
+
+impl Input for QueueName {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::name(), "The queue's name.");
+        operation.add_error(ErrorCode::QueueNotFound);
     }
 }
 

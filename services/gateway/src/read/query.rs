@@ -11,7 +11,10 @@ use taskyard_core::{Error, Result, limits::shorten};
 use taskyard_proto::convert::timestamp_to_proto;
 use taskyard_runtime::http_error::Problem;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    openapi::{Input, Operation},
+};
 
 /// The parameters of a request. What a handler has not taken when it calls [`finish`](Self::finish) is refused.
 #[derive(Debug)]
@@ -28,6 +31,11 @@ impl FromRequestParts<App> for Params {
         let Query(pairs) = pairs.map_err(|error| Error::invalid("query", error.body_text()))?;
         Ok(Self::new(pairs)?)
     }
+}
+
+impl Input for Params {
+    // Each route names its own.
+    fn describe(_: &mut Operation) {}
 }
 
 impl Params {

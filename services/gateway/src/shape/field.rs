@@ -4,13 +4,14 @@ use taskyard_core::Error;
 use taskyard_proto::v1;
 
 /// The proto's name and the JSON name, where they differ.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
     ("due_time", "due_at"),
     ("delay", "delay_ms"),
     ("timeout", "timeout_ms"),
     ("retry.backoff", "retry.backoff_ms"),
     ("retry.backoff_max", "retry.backoff_max_ms"),
     ("states", "state"),
+    ("filter.states", "filter.state"),
 ];
 
 /// An error of the tasks service, with JSON names.

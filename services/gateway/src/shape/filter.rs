@@ -3,33 +3,72 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
 };
+use serde_json::json;
 use taskyard_core::{Result, TaskState};
 use taskyard_proto::{
     convert::{state_to_proto, timestamp_to_proto},
     v1,
 };
 
-use crate::read::Params;
+use super::described;
+use crate::{
+    openapi::Parameter,
+    read::{Object, Params},
+};
 
-/// A filter as a JSON object.
-#[derive(Debug, Default, Deserialize)]
+/// What selects tasks; all conditions hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Filter {
+    /// Any of these.
     #[serde(deserialize_with = "states")]
+    #[schemars(schema_with = "described::state_or_states")]
     state: Vec<TaskState>,
+    /// In this queue.
+    #[schemars(schema_with = "described::optional_name")]
     queue: Option<String>,
+    /// Of this kind.
+    #[schemars(schema_with = "described::optional_name")]
     kind: Option<String>,
+    /// Created at this time or later.
     created_after: Option<DateTime<Utc>>,
+    /// Created earlier.
     created_before: Option<DateTime<Utc>>,
+    /// Finished at this time or later.
     finished_after: Option<DateTime<Utc>>,
+    /// Finished earlier.
     finished_before: Option<DateTime<Utc>>,
 }
 
+/// The body of a command for all tasks that match: a filter, and nothing else.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Selection {
+    pub(crate) filter: Option<Object<Filter>>,
+}
+
 impl Filter {
+    /// The query parameters of a filter.
+    pub(crate) fn parameters() -> Vec<Parameter> {
+        let states = TaskState::ALL.map(TaskState::as_str).join("|");
+        let states = json!({ "type": "string", "pattern": format!("^(({states})(,({states}))*)?$"), "example": "dead,canceled" });
+        let time = described::time;
+        vec![
+            Parameter::query("state", states, "Any of these states, with commas between."),
+            Parameter::query("queue", described::name_or_none(), "In this queue."),
+            Parameter::query("kind", described::name_or_none(), "Of this kind."),
+            Parameter::query("created_after", time(), "Created at this time or later."),
+            Parameter::query("created_before", time(), "Created earlier."),
+            Parameter::query("finished_after", time(), "Finished at this time or later."),
+            Parameter::query("finished_before", time(), "Finished earlier."),
+        ]
+    }
+
     /// A filter as query parameters.
     pub(crate) fn from_params(params: &mut Params) -> Result<v1::TaskFilter> {
         Ok(v1::TaskFilter {
@@ -63,6 +102,8 @@ impl From<Filter> for v1::TaskFilter {
 pub(crate) struct Order(v1::TaskOrder);
 
 impl Order {
+    pub(crate) const NAMES: [&str; 4] = ["created_desc", "created_asc", "finished_desc", "finished_asc"];
+
     pub(crate) const fn number(self) -> i32 {
         self.0 as i32
     }
@@ -77,6 +118,7 @@ impl FromStr for Order {
             "created_asc" => Ok(Self(v1::TaskOrder::CreatedAsc)),
             "finished_desc" => Ok(Self(v1::TaskOrder::FinishedDesc)),
             "finished_asc" => Ok(Self(v1::TaskOrder::FinishedAsc)),
+            // As `Order::NAMES` has them.
             _ => Err("is not an order; use created_desc, created_asc, finished_desc or finished_asc"),
         }
     }
@@ -121,6 +163,15 @@ impl<'de> Visitor<'de> for OneOrMore {
 mod tests {
     use super::*;
     use crate::read::from_json;
+
+    #[test]
+    fn an_order_is_read_by_its_name() {
+        for name in Order::NAMES {
+            assert!(name.parse::<Order>().is_ok(), "{name}");
+        }
+        let wrong = "up".parse::<Order>().unwrap_err();
+        assert!(Order::NAMES.iter().all(|name| wrong.contains(name)), "{wrong}");
+    }
 
     #[test]
     fn a_filter_is_read() {

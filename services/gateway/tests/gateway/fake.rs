@@ -97,6 +97,8 @@ fn created(given: v1::NewTask) -> Result<(v1::Task, bool), Error> {
 impl TaskService for Fake {
     type WatchTasksStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTasksResponse, Status>> + Send>>;
     type RetryTasksStream = Pin<Box<dyn Stream<Item = Result<v1::RetryTasksResponse, Status>> + Send>>;
+    type CancelTasksStream = Pin<Box<dyn Stream<Item = Result<v1::CancelTasksResponse, Status>> + Send>>;
+    type CompleteTasksStream = Pin<Box<dyn Stream<Item = Result<v1::CompleteTasksResponse, Status>> + Send>>;
 
     async fn create_task(&self, request: Request<v1::CreateTaskRequest>) -> Answer<v1::CreateTaskResponse> {
         let (task, created) = created(self.note(request).task.unwrap()).map_err(to_status)?;
@@ -162,7 +164,7 @@ impl TaskService for Fake {
     }
 
     async fn cancel_task(&self, request: Request<v1::CancelTaskRequest>) -> Answer<v1::CancelTaskResponse> {
-        let v1::CancelTaskRequest { id, reason } = self.note(request);
+        let v1::CancelTaskRequest { id, reason, version: _ } = self.note(request);
         let task = v1::Task { error: reason, ..task(&id) };
         Ok(Response::new(v1::CancelTaskResponse { task: Some(task) }))
     }
@@ -180,6 +182,17 @@ impl TaskService for Fake {
             return Ok(Response::new(Box::pin(ticks)));
         }
         Ok(Response::new(Box::pin(stream::iter([report(500, false), report(700, true)]))))
+    }
+
+    async fn cancel_tasks(&self, request: Request<v1::CancelTasksRequest>) -> Answer<Self::CancelTasksStream> {
+        self.note(request);
+        let report = |canceled, done| Ok(v1::CancelTasksResponse { canceled, done });
+        Ok(Response::new(Box::pin(stream::iter([report(200, false), report(300, true)]))))
+    }
+
+    async fn complete_tasks(&self, request: Request<v1::CompleteTasksRequest>) -> Answer<Self::CompleteTasksStream> {
+        self.note(request);
+        Ok(Response::new(Box::pin(stream::iter([Ok(v1::CompleteTasksResponse { completed: 2, done: true })]))))
     }
 
     async fn watch_tasks(&self, request: Request<v1::WatchTasksRequest>) -> Answer<Self::WatchTasksStream> {

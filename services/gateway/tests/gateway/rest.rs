@@ -210,7 +210,7 @@ async fn commands() {
 #[tokio::test]
 async fn retry_by_filter() {
     let gateway = start().await;
-    let answer = gateway.json("POST", "/v1/tasks/retry", r#"{"queue":"mail","state":"dead"}"#).await;
+    let answer = gateway.json("POST", "/v1/tasks/retry", r#"{"filter":{"queue":"mail","state":"dead"}}"#).await;
     assert_eq!(answer.json(), json!({ "retried": 700, "done": true }));
     assert!(seen(&gateway).contains("states: [Dead]"), "{}", seen(&gateway));
     assert_eq!(gateway.json("POST", "/v1/tasks/retry", "").await.status, 200);
@@ -219,7 +219,7 @@ async fn retry_by_filter() {
     let request = Request::post("/v1/tasks/retry")
         .header("content-type", "application/json")
         .header("x-request-timeout-ms", "300")
-        .body(Body::from(r#"{"queue":"endless"}"#))
+        .body(Body::from(r#"{"filter":{"queue":"endless"}}"#))
         .unwrap();
     assert_eq!(gateway.send(request).await.json(), json!({ "retried": 7, "done": false }));
 }

@@ -10,30 +10,32 @@ use taskyard_proto::{
     convert::{self, read_position, read_task_id, task_to_proto},
     status::to_status,
     v1::{
-        self, CancelTaskRequest, CancelTaskResponse, CompleteTaskRequest, CompleteTaskResponse, CreateTaskRequest,
-        CreateTaskResponse, CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest,
-        DeleteTaskResponse, GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest,
-        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse,
-        UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse, create_tasks_result,
+        self, CancelTaskRequest, CancelTaskResponse, CancelTasksRequest, CancelTasksResponse, CompleteTaskRequest,
+        CompleteTaskResponse, CompleteTasksRequest, CompleteTasksResponse, CreateTaskRequest, CreateTaskResponse,
+        CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest, DeleteTaskResponse,
+        GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest, ListTasksResponse,
+        RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse, UpdateTaskRequest,
+        UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse, create_tasks_result,
     },
 };
-use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::Api;
 use crate::{
-    app::creates::NewState,
+    app::{creates::NewState, sweeps::Sweep},
     store::{epoch, events},
     watch::{self, Wanted},
 };
 
-type ResponseStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type ResponseStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl v1::task_service_server::TaskService for Api {
     type WatchTasksStream = ResponseStream<WatchTasksResponse>;
     type RetryTasksStream = ResponseStream<RetryTasksResponse>;
+    type CancelTasksStream = ResponseStream<CancelTasksResponse>;
+    type CompleteTasksStream = ResponseStream<CompleteTasksResponse>;
 
     async fn create_task(&self, request: Request<CreateTaskRequest>) -> Result<Response<CreateTaskResponse>, Status> {
         self.create_one(request.into_inner()).await.map(Response::new).map_err(to_status)
@@ -75,8 +77,9 @@ impl v1::task_service_server::TaskService for Api {
     }
 
     async fn delete_task(&self, request: Request<DeleteTaskRequest>) -> Result<Response<DeleteTaskResponse>, Status> {
-        let id = read_task_id("id", &request.get_ref().id).map_err(to_status)?;
-        self.app.delete(self.namespace(), id).await.map_err(to_status)?;
+        let DeleteTaskRequest { id, version } = request.into_inner();
+        let id = read_task_id("id", &id).map_err(to_status)?;
+        self.app.delete(self.namespace(), id, given(version)).await.map_err(to_status)?;
         Ok(Response::new(DeleteTaskResponse {}))
     }
 
@@ -84,22 +87,23 @@ impl v1::task_service_server::TaskService for Api {
         &self,
         request: Request<CompleteTaskRequest>,
     ) -> Result<Response<CompleteTaskResponse>, Status> {
-        let request = request.into_inner();
-        let id = read_task_id("id", &request.id).map_err(to_status)?;
-        let task = self.app.complete(self.namespace(), id, &request.result).await.map_err(to_status)?;
+        let CompleteTaskRequest { id, result, version } = request.into_inner();
+        let id = read_task_id("id", &id).map_err(to_status)?;
+        let task = self.app.complete(self.namespace(), id, given(version), &result).await.map_err(to_status)?;
         Ok(Response::new(CompleteTaskResponse { task: Some(self.show(task)) }))
     }
 
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
-        let request = request.into_inner();
-        let id = read_task_id("id", &request.id).map_err(to_status)?;
-        let task = self.app.cancel(self.namespace(), id, &request.reason).await.map_err(to_status)?;
+        let CancelTaskRequest { id, reason, version } = request.into_inner();
+        let id = read_task_id("id", &id).map_err(to_status)?;
+        let task = self.app.cancel(self.namespace(), id, given(version), &reason).await.map_err(to_status)?;
         Ok(Response::new(CancelTaskResponse { task: Some(self.show(task)) }))
     }
 
     async fn retry_task(&self, request: Request<RetryTaskRequest>) -> Result<Response<RetryTaskResponse>, Status> {
-        let id = read_task_id("id", &request.get_ref().id).map_err(to_status)?;
-        let task = self.app.retry(self.namespace(), id).await.map_err(to_status)?;
+        let RetryTaskRequest { id, version } = request.into_inner();
+        let id = read_task_id("id", &id).map_err(to_status)?;
+        let task = self.app.retry(self.namespace(), id, given(version)).await.map_err(to_status)?;
         Ok(Response::new(RetryTaskResponse { task: Some(self.show(task)) }))
     }
 
@@ -107,28 +111,26 @@ impl v1::task_service_server::TaskService for Api {
         &self,
         request: Request<RetryTasksRequest>,
     ) -> Result<Response<Self::RetryTasksStream>, Status> {
-        let filter = convert::filter(request.into_inner().filter).map_err(to_status)?;
-        let (sender, receiver) = mpsc::channel(4);
-        let api = self.clone();
-        tokio::spawn(async move {
-            let mut after = None;
-            let mut retried = 0;
-            loop {
-                let message = match api.app.retry_some(api.namespace(), &filter, &mut after).await {
-                    Ok((some, done)) => {
-                        retried += some;
-                        Ok(RetryTasksResponse { retried, done })
-                    }
-                    Err(error) => Err(to_status(error)),
-                };
-                let is_last = message.as_ref().map_or(true, |message| message.done);
-                // The caller has gone: what was retried stays so.
-                if sender.send(message).await.is_err() || is_last || api.stop.is_cancelled() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let sweep = convert::filter(request.into_inner().filter).and_then(Sweep::retry).map_err(to_status)?;
+        Ok(self.sweep(sweep, |retried, done| RetryTasksResponse { retried, done }))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        request: Request<CancelTasksRequest>,
+    ) -> Result<Response<Self::CancelTasksStream>, Status> {
+        let CancelTasksRequest { filter, reason } = request.into_inner();
+        let sweep = convert::filter(filter).and_then(|filter| Sweep::cancel(filter, &reason)).map_err(to_status)?;
+        Ok(self.sweep(sweep, |canceled, done| CancelTasksResponse { canceled, done }))
+    }
+
+    async fn complete_tasks(
+        &self,
+        request: Request<CompleteTasksRequest>,
+    ) -> Result<Response<Self::CompleteTasksStream>, Status> {
+        let CompleteTasksRequest { filter, result } = request.into_inner();
+        let sweep = convert::filter(filter).and_then(|filter| Sweep::complete(filter, &result)).map_err(to_status)?;
+        Ok(self.sweep(sweep, |completed, done| CompleteTasksResponse { completed, done }))
     }
 
     async fn watch_tasks(
@@ -245,6 +247,11 @@ impl Api {
         let events = found.into_iter().map(|event| watch::to_proto(event, &name)).collect();
         Ok(ListEventsResponse { events, position, more })
     }
+}
+
+/// A version that a caller names; 0 is none.
+fn given(version: u32) -> Option<u32> {
+    Some(version).filter(|version| *version != 0)
 }
 
 /// A task as it stands right after its create.
