@@ -58,7 +58,7 @@ struct Health {
     /// `ok`, `ready` or `not ready`.
     status: String,
     /// What it waits for.
-    #[serde(default)]
+    #[schemars(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<String>,
 }
 

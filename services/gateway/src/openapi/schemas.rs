@@ -31,11 +31,12 @@ fn without_null_default(schema: &mut Schema) {
 impl Schemas {
     pub(super) fn new() -> Self {
         let settings = || {
-            SchemaSettings::draft2020_12().with(|settings| {
-                settings.definitions_path = "/components/schemas".into();
-                settings.meta_schema = None;
-            })
-            .with_transform(RecursiveTransform(without_null_default))
+            SchemaSettings::draft2020_12()
+                .with(|settings| {
+                    settings.definitions_path = "/components/schemas".into();
+                    settings.meta_schema = None;
+                })
+                .with_transform(RecursiveTransform(without_null_default))
         };
         Self {
             requests: settings().for_deserialize().into_generator(),

@@ -40,7 +40,9 @@ impl IfMatch {
         }
         let text = given.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
         let version = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let version = version.and_then(|text| text.parse().ok()).filter(|version| *version != 0);
+        // A number that no task can have is that of no task.
+        let version = version.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap_or(u32::MAX));
+        let version = version.filter(|version| *version != 0);
         version.map(|version| Self(Some(version))).ok_or_else(|| {
             let given = given.as_bytes().escape_ascii();
             Error::invalid("If-Match", format!("`{given}` must be one ETag of a task, such as \"3\", or *"))
@@ -61,7 +63,7 @@ impl Input for IfMatch {
         operation.add_parameter(
             "header",
             "If-Match",
-            json!({ "type": "string", "pattern": r#"^(\*|"[0-9]+")$"# }),
+            json!({ "type": "string", "pattern": r#"^(\*|"[1-9][0-9]{0,9}")$"# }),
             "The ETag of the task as the caller knows it: refused if it has changed since. `*` is any.",
         );
         operation.add_error(ErrorCode::VersionMismatch);
@@ -113,6 +115,7 @@ mod tests {
     fn tags() {
         let read = |text: &str| IfMatch::of(&[(IF_MATCH, text.parse().unwrap())].into_iter().collect()).map(|it| it.0);
         assert_eq!(read(etag(3).to_str().unwrap()).unwrap(), Some(3));
+        assert_eq!(read("\"99999999999\"").unwrap(), Some(u32::MAX));
         assert_eq!(read("*").unwrap(), None);
         assert_eq!(IfMatch::of(&HeaderMap::new()).unwrap().number(), 0);
         for bad in ["3", "W/\"3\"", "\"3\", \"4\"", "\"0\"", "\"+3\"", "\"x\"", "\"", ""] {

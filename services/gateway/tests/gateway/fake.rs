@@ -24,6 +24,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub const MISSING: &str = "01900000-0000-7000-8000-000000000404";
 /// Its reader waits for ever.
 pub const SLOW: &str = "01900000-0000-7000-8000-000000000504";
+/// It runs, and has told how far it is.
+pub const MOVING: &str = "01900000-0000-7000-8000-000000000040";
 /// Its reader panics.
 pub const BOMB: &str = "01900000-0000-7000-8000-000000000500";
 /// Somebody else always changes it first.
@@ -125,7 +127,8 @@ impl TaskService for Fake {
             BOMB => panic!("as it was asked to"),
             _ => {}
         }
-        let task = v1::Task { payload: r#"{"a": 1.00}"#.into(), ..task(&id) };
+        let progress = (id == MOVING).then(|| v1::Progress { percent: 40, message: String::new() });
+        let task = v1::Task { payload: r#"{"a": 1.00}"#.into(), progress, ..task(&id) };
         Ok(Response::new(v1::GetTaskResponse { task: Some(task) }))
     }
 
