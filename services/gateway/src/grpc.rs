@@ -62,7 +62,7 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     }
     // A client that sends its request byte by byte holds nothing for longer than any other.
     let answered = timeout_at(app.deadline(), answer).await;
-    Ok(answered.map_err(|_| Status::deadline_exceeded("it took too long"))??.map(Body::new))
+    Ok(answered.map_err(|_| to_status(Error::new(ErrorCode::DeadlineExceeded, "it took too long")))??.map(Body::new))
 }
 
 /// When the client gives up, if it says so: at most eight digits and a unit.
