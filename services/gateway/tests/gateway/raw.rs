@@ -18,7 +18,7 @@ async fn say(gateway: &Gateway, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    let mut part = [0; 16_384];
+    let mut part = vec![0; 16_384];
     while let Ok(Ok(read @ 1..)) = timeout(Duration::from_millis(700), stream.read(&mut part)).await {
         answer.extend_from_slice(&part[..read]);
     }

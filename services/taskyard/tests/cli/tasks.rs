@@ -99,13 +99,11 @@ async fn who_waits_learns_how_it_ended() -> Result<()> {
 #[tokio::test]
 async fn all_that_match_are_canceled_or_completed() -> Result<()> {
     let up = Up::start().await?;
-    let import = |queue: &str| {
-        up.call_with(&["task", "import", "--kind", "manual", "--queue", queue], "{}\n".repeat(250).as_bytes())?.good()
-    };
-    import("people")?;
-    // Others, for lines are known by their number and content.
-    up.call_with(&["task", "import", "--kind", "for-nobody", "--queue", "mail"], "{} \n".repeat(250).as_bytes())?
-        .good()?;
+    // Lines are known by their number and content.
+    for (kind, queue, line) in [("manual", "people", "{}\n"), ("for-nobody", "mail", "{\"priority\": 6}\n")] {
+        let import = ["task", "import", "--kind", kind, "--queue", queue];
+        up.call_with(&import, line.repeat(250).as_bytes())?.good()?;
+    }
     let all = up.call(&["task", "cancel", "--all-active"])?;
     assert!(all.code == 1 && all.err.contains("INVALID_INPUT"), "nothing is named: {all:?}");
     let canceled =
