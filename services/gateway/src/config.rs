@@ -44,7 +44,7 @@ pub struct GatewayArgs {
 /// What web browsers are told.
 #[derive(Args, Clone, Debug, Default)]
 pub struct BrowserArgs {
-    /// Origins whose web pages may call this server, such as https://console.example.com; none if not given
+    /// Origins whose web pages may call this server, such as `https://console.example.com`; none if not given
     #[arg(long = "cors-origin", env = "TASKYARD_GATEWAY_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
     /// Seconds for which browsers shall call this server over TLS only; 0: nothing is said. For a server behind TLS
