@@ -13,6 +13,7 @@ use taskyard_testkit::eventually;
 use taskyard_tests::{Answer, SOON, Setup, manual, new_task, noop, read, seconds};
 use tokio::task::JoinSet;
 use tonic::{Response, Status, Streaming};
+use uuid::Uuid;
 
 use crate::expect::{next_run, next_stop, refused, wrong_fields};
 
@@ -203,6 +204,37 @@ async fn under_load_all_that_match_are_canceled_once_and_nothing_else() -> Resul
     assert_eq!(u64::try_from(in_database)?, canceled, "each is counted by the caller that canceled it, and once");
     assert!(canceled > 0);
     assert_eq!(of("select count(*) from tasks.events where type = 8").await?, in_database);
+    setup.close().await
+}
+
+#[tokio::test]
+async fn a_task_that_changes_at_that_moment_is_not_passed_over() -> Result<()> {
+    let setup = Setup::open().await?;
+    let pool = &setup.stack.pool;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(setup.create(new_task("for-nobody")).await?.id.parse::<Uuid>()?);
+    }
+    ids.sort_unstable();
+    // The cancel waits for the first one, and has its transaction's id by then.
+    let mut held = pool.begin().await?;
+    sqlx::query("select from tasks.active where id = $1 for update").bind(ids[0]).execute(&mut *held).await?;
+    let tasks = setup.tasks.clone();
+    let canceling = tokio::spawn(async move {
+        let request = CancelTasksRequest { filter: Some(in_queue("default")), reason: String::new() };
+        told(tasks.clone().cancel_tasks(request).await).await
+    });
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(SOON, "the cancel waits", async || setup.stack.number(waiting).await.ok().filter(|count| *count == 1))
+        .await?;
+    // Meanwhile the second one changes, in a later transaction: this statement has to leave it alone.
+    let change = "update tasks.active set xact = pg_current_xact_id()::text::bigint where id = $1";
+    sqlx::query(change).bind(ids[1]).execute(pool).await?;
+    held.rollback().await?;
+    let reports = canceling.await??;
+    assert_eq!(reports.last(), Some(&CancelTasksResponse { canceled: 2, done: true }), "{reports:?}");
+    assert_eq!(reports[0].canceled, 1, "it took two statements: {reports:?}");
     setup.close().await
 }
 
