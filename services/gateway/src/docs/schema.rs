@@ -18,6 +18,7 @@ pub(super) fn line(schema: &Value) -> String {
         ("minimum", "at least "),
         ("maximum", "at most "),
         ("x-bytes-max", "bytes at most: "),
+        ("maxLength", "characters at most: "),
         ("maxItems", "values at most: "),
         ("maxProperties", "entries at most: "),
         ("pattern", "like "),
@@ -27,6 +28,8 @@ pub(super) fn line(schema: &Value) -> String {
             Value::Null => {}
             // A type's width says nothing to people.
             Value::String(text) if name == "format" && text.starts_with("uint") => {}
+            // It follows from the bytes.
+            _ if name == "maxLength" && schema["x-bytes-max"].is_number() => {}
             value => parts.push(format!("{words}<code>{}</code>", escaped(&plain(value)))),
         }
     }

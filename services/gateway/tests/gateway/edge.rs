@@ -93,6 +93,12 @@ async fn rest_is_spoken_over_http_2_too() {
         let response = sender.send_request(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), status, "{host}");
     }
+    for (name, value, status) in [("x-long", "x".repeat(40_000), 431), ("host", "evil.example".to_owned(), 400)] {
+        let request = Request::get(format!("http://localhost:1/v1/tasks/{ID}")).header(name, value);
+        let response = sender.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{name}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{name}");
+    }
 }
 
 #[tokio::test]
