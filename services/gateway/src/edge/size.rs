@@ -16,17 +16,14 @@ pub(crate) const HEADER_BYTES_MAX: usize = 32 * 1_024;
 
 pub(crate) async fn check_size(request: Request, next: Next) -> Response {
     let uri = request.uri();
-    let (what, bytes, most, status) = [
+    let bounds = [
         ("the path", uri.path().len(), PATH_BYTES_MAX, StatusCode::URI_TOO_LONG),
         ("the query", uri.query().map_or(0, str::len), QUERY_BYTES_MAX, StatusCode::URI_TOO_LONG),
         ("headers", bytes_of(request.headers()), HEADER_BYTES_MAX, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-    ]
-    .into_iter()
-    .find(|(_, bytes, most, _)| bytes > most)
-    .unwrap_or_default();
-    if most == 0 {
+    ];
+    let Some((what, bytes, most, status)) = bounds.into_iter().find(|(_, bytes, most, _)| bytes > most) else {
         return next.run(request).await;
-    }
+    };
     let error = Error::new(ErrorCode::TooLarge, format!("{what}: {bytes} bytes; at most {most} are taken"));
     refuse(is_grpc(request.headers()), error, |problem| problem.with_status(status))
 }
