@@ -219,7 +219,9 @@ async fn a_stop_is_clean() {
     let path = format!("/v1/tasks/{SLOW}");
     let running = with_header(&gateway, &path, "x-request-timeout-ms", "500");
     let stop = async {
-        sleep(Duration::from_millis(200)).await;
+        while gateway.fake.count() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
         gateway.shutdown.cancel();
     };
     let (answer, ()) = tokio::join!(running, stop);
