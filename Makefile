@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := .taskyard/tools
+FUZZ := .taskyard/fuzz
 CHART_TOOLS := .taskyard/chart-tools
 ZIG := .taskyard/zig
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
@@ -32,7 +33,7 @@ TARGET_arm64 := aarch64-unknown-linux-musl
 TARGET = $(or $(TARGET_$(ARCH)),$(error ARCH is amd64 or arm64))
 IMAGE_FILES = .taskyard/image/$(ARCH)
 
-.PHONY: help up test lint build-tests run-tests sqlx sqlx-check devstack bench demo clean tools chart-tools \
+.PHONY: help up test lint build-tests run-tests fuzz fuzz-briefly fuzz-tools openapi sqlx sqlx-check devstack bench demo clean tools chart-tools \
 	chart-test golden image image-files image-binary cluster-image cluster-test cluster-test-build compose-test \
 	kind-up kind-load kind-load-test kind-test kind-down
 
@@ -42,7 +43,7 @@ help: ## Show this
 up: ## Run the whole system on http://localhost:8080
 	cargo run --release --package taskyard -- up $(ARGS)
 
-test: tools build-tests lint chart-test sqlx-check run-tests ## Check everything: formatting, lints, contracts, licences, all tests
+test: tools build-tests lint chart-test sqlx-check run-tests fuzz-briefly ## Check everything: formatting, lints, contracts, licences, all tests
 	@echo "make test: all checks and tests passed$$(cat $(NOT_CHECKED) 2>/dev/null || true)"
 
 bench: ## Measure it, against a baseline in the same run (half an hour)
@@ -58,6 +59,20 @@ build-tests:
 run-tests:
 	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES)
 	cargo test --quiet --workspace --doc --features $(FEATURES)
+
+# What the description promises, for a minute.
+fuzz-briefly: fuzz-tools
+	tools/fuzz $(FUZZ) $(TARGET_DIR)/debug/taskyard .taskyard/servers --seconds 60
+
+fuzz: build-tests fuzz-tools ## Check the REST API against its description with 100,000 generated cases (CASES=…; an hour)
+	tools/fuzz $(FUZZ) $(TARGET_DIR)/debug/taskyard .taskyard/servers --cases $(or $(CASES),100000)
+
+fuzz-tools:
+	@tools/install $(FUZZ) tools/fuzz.txt
+
+openapi: ## Write docs/openapi.json anew, after a route or its types have changed
+	cargo run --quiet --package taskyard -- openapi >docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
 
 lint: tools ## Formatting, lints, documentation, contracts, licences
 	cargo fmt --all --check

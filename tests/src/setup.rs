@@ -77,22 +77,22 @@ impl Setup {
     }
 
     pub async fn cancel(&self, id: &str, reason: &str) -> Answer<Task> {
-        let request = CancelTaskRequest { id: id.to_owned(), reason: reason.to_owned() };
+        let request = CancelTaskRequest { id: id.to_owned(), reason: reason.to_owned(), version: 0 };
         Ok(read(self.tasks.clone().cancel_task(request).await)?.task.unwrap_or_default())
     }
 
     pub async fn complete(&self, id: &str, result: &str) -> Answer<Task> {
-        let request = CompleteTaskRequest { id: id.to_owned(), result: result.to_owned().into() };
+        let request = CompleteTaskRequest { id: id.to_owned(), result: result.to_owned().into(), version: 0 };
         Ok(read(self.tasks.clone().complete_task(request).await)?.task.unwrap_or_default())
     }
 
     pub async fn retry(&self, id: &str) -> Answer<Task> {
-        let answer = self.tasks.clone().retry_task(RetryTaskRequest { id: id.to_owned() }).await;
+        let answer = self.tasks.clone().retry_task(RetryTaskRequest { id: id.to_owned(), version: 0 }).await;
         Ok(read(answer)?.task.unwrap_or_default())
     }
 
     pub async fn delete(&self, id: &str) -> Answer<()> {
-        read(self.tasks.clone().delete_task(DeleteTaskRequest { id: id.to_owned() }).await).map(drop)
+        read(self.tasks.clone().delete_task(DeleteTaskRequest { id: id.to_owned(), version: 0 }).await).map(drop)
     }
 
     /// Changes what `mask` names, separated by commas; a version of 0 is any.

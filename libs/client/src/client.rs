@@ -2,8 +2,8 @@
 
 mod accounts;
 mod queues;
-mod retry_tasks;
 mod schedules;
+mod sweep;
 mod tasks;
 mod watch;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::{Response, Status};
 
 pub use self::{
-    retry_tasks::RetryTasks,
+    sweep::{CancelTasks, CompleteTasks, RetryTasks, Sweep, SweepCommand},
     watch::{Watch, WatchMessage},
 };
 use crate::{PodChannel, Pods};

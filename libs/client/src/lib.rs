@@ -14,7 +14,7 @@ mod pods;
 mod token;
 pub mod worker;
 
-pub use client::{Client, RetryTasks, Watch, WatchMessage};
+pub use client::{CancelTasks, Client, CompleteTasks, RetryTasks, Sweep, SweepCommand, Watch, WatchMessage};
 pub use pods::{PodChannel, Pods};
 pub use taskyard_core::{Error, ErrorCode, Result};
 pub use taskyard_proto::v1;

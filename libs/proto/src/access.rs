@@ -24,6 +24,8 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
             ("CompleteTask", WRITE),
             ("CancelTask", WRITE),
             ("RetryTask", WRITE),
+            ("CompleteTasks", WRITE),
+            ("CancelTasks", WRITE),
             ("RetryTasks", WRITE),
             ("WatchTasks", READ),
             ("ListEvents", READ),
@@ -95,8 +97,13 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
 ];
 
 /// Methods that stream their answer, and can stay open for long.
-const STREAMS: [&str; 3] =
-    ["/taskyard.v1.WorkService/Work", "/taskyard.v1.TaskService/WatchTasks", "/taskyard.v1.TaskService/RetryTasks"];
+const STREAMS: [&str; 5] = [
+    "/taskyard.v1.WorkService/Work",
+    "/taskyard.v1.TaskService/WatchTasks",
+    "/taskyard.v1.TaskService/CompleteTasks",
+    "/taskyard.v1.TaskService/CancelTasks",
+    "/taskyard.v1.TaskService/RetryTasks",
+];
 
 /// Whether the answer of a method stays open: it is a stream.
 #[must_use]

@@ -3,11 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use http::uri::Authority;
+use http::{HeaderValue, Uri, uri::Authority};
 use taskyard_runtime::{
     config::{Problems, Secret},
     http_server,
 };
+
+use crate::{edge::HEADER_BYTES_MAX, read::REQUEST_TIMEOUT};
 
 /// Flags of the gateway.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +35,53 @@ pub struct GatewayArgs {
     /// Names by which clients may call this server, `*` for any; if not given: on loopback its usual names, else any
     #[arg(long = "host", env = "TASKYARD_GATEWAY_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub hosts: Vec<String>,
+    /// What web browsers are told.
+    #[command(flatten)]
+    pub browser: BrowserArgs,
+}
+
+/// What web browsers are told.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BrowserArgs {
+    /// Origins whose web pages may call this server, such as `https://console.example.com`; none if not given
+    #[arg(long = "cors-origin", env = "TASKYARD_GATEWAY_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origins: Vec<String>,
+    /// Seconds for which browsers shall call this server over TLS only; 0: nothing is said. For a server behind TLS
+    #[arg(long, env = "TASKYARD_GATEWAY_HSTS_MAX_AGE_S", default_value_t = 0, value_name = "SECONDS")]
+    pub hsts_max_age_s: u32,
+}
+
+impl BrowserArgs {
+    /// The origins, in the one way in which browsers write them.
+    fn origins(&self, problems: &mut Problems) -> Vec<String> {
+        let mut origins = Vec::new();
+        for given in self.cors_origins.iter().map(|origin| origin.trim()).filter(|origin| !origin.is_empty()) {
+            match given.parse::<Uri>() {
+                Ok(uri) if is_origin(given, &uri) => origins.push(given.to_owned()),
+                _ => problems.add(format!(
+                    "--cors-origin `{given}` must be scheme and host as a browser writes them, such as \
+                     https://console.example.com or http://localhost:3000, without a path"
+                )),
+            }
+        }
+        origins
+    }
+
+    fn hsts(&self) -> Option<HeaderValue> {
+        let text = format!("max-age={}; includeSubDomains", self.hsts_max_age_s);
+        // Digits and letters always are a header's value.
+        (self.hsts_max_age_s > 0).then(|| HeaderValue::try_from(text).ok()).flatten()
+    }
+}
+
+/// Lower case, no path, no port that goes without saying: anything else would never be equal to what a browser sends.
+fn is_origin(text: &str, uri: &Uri) -> bool {
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+    let port_is_needless = matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+    matches!(scheme, "http" | "https")
+        && !authority.as_str().contains('@')
+        && !port_is_needless
+        && text == format!("{scheme}://{authority}").to_ascii_lowercase()
 }
 
 impl GatewayArgs {
@@ -52,7 +101,9 @@ impl GatewayArgs {
             problems.add("--tasks-url (TASKYARD_TASKS_URL) is empty; it must be a URL such as http://tasks:50051");
         }
         let hosts = if names.is_empty() { Hosts::for_address(self.listen) } else { Hosts::these(names) };
-        Some(Config { hosts, redis, ..Config::new(self.listen, self.tasks_urls) })
+        let cors_origins = self.browser.origins(problems);
+        let hsts = self.browser.hsts();
+        Some(Config { hosts, redis, cors_origins, hsts, ..Config::new(self.listen, self.tasks_urls) })
     }
 }
 
@@ -76,6 +127,10 @@ pub struct Config {
     pub hosts: Hosts,
     /// Where it hears of changes at once; without it, it looks every few seconds.
     pub redis: Option<RedisAt>,
+    /// Origins whose pages may call it.
+    pub cors_origins: Vec<String>,
+    /// What it says of TLS, if anything.
+    pub hsts: Option<HeaderValue>,
     /// How connections are bounded.
     pub http: http_server::Options,
     /// How long a request may take if its client says nothing, and at most.
@@ -95,8 +150,14 @@ impl Config {
             tasks_urls,
             hosts: Hosts::for_address(listen),
             redis: None,
-            http: http_server::Options::default(),
-            request_timeout: Duration::from_secs(30),
+            cors_origins: Vec::new(),
+            hsts: None,
+            http: http_server::Options {
+                // What the server itself refuses is refused without a reason.
+                header_bytes_max: 2 * HEADER_BYTES_MAX as u32,
+                ..http_server::Options::default()
+            },
+            request_timeout: REQUEST_TIMEOUT,
             body_timeout: Duration::from_secs(15),
             bodies_bytes_max: 256 << 20,
         }
@@ -168,11 +229,40 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        let check = |origin: &str| check(&["--cors-origin", origin]).map(|it| it.cors_origins);
+        assert_eq!(
+            check("https://a.example,http://localhost:3000").unwrap(),
+            ["https://a.example", "http://localhost:3000"]
+        );
+        for bad in [
+            "*",
+            "null",
+            "a.example",
+            "https://a.example/",
+            "https://A.example",
+            "ftp://a",
+            "https://a:443",
+            "https://u@a",
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn browsers_hear_of_tls_only_where_it_is_configured() {
+        let hsts = |flags: &[&str]| check(flags).unwrap().hsts;
+        assert_eq!(hsts(&[]), None);
+        assert_eq!(hsts(&["--hsts-max-age-s", "60"]).unwrap(), "max-age=60; includeSubDomains");
+    }
+
+    #[test]
     fn every_mistake_is_named() {
-        let wrong = ["--listen", "0.0.0.0:80", "--host", "http://a,b:1,c", "--tasks-url", ""];
+        let wrong =
+            ["--listen", "0.0.0.0:80", "--host", "http://a,b:1,c", "--tasks-url", "", "--cors-origin", "https://x/"];
         let error = check(&wrong).unwrap_err();
-        assert!(error.starts_with("the configuration has 3 mistakes"), "{error}");
-        for part in ["`http://a`", "`b:1`", "--tasks-url"] {
+        assert!(error.starts_with("the configuration has 4 mistakes"), "{error}");
+        for part in ["`http://a`", "`b:1`", "--tasks-url", "`https://x/`"] {
             assert!(error.contains(part), "{error}");
         }
     }

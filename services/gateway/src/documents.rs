@@ -28,6 +28,15 @@ fn every_code_is_documented_with_its_statuses() {
 }
 
 #[test]
+fn every_route_is_documented() {
+    let document = include_str!("../../../docs/rest.md");
+    for route in crate::router::described() {
+        let line = format!("`{} {}`", route.method.to_uppercase(), route.path);
+        assert!(document.contains(&line), "{line} is missing");
+    }
+}
+
+#[test]
 fn every_limit_is_documented_with_its_value() {
     let rows = rows(include_str!("../../../docs/limits.md"));
     let seconds = |duration: std::time::Duration| match duration.subsec_millis() {

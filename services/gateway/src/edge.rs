@@ -1,5 +1,5 @@
-//! What every request passes before anything reads it, in this order: it gets its id, is observed, its panics are
-//! caught, its host and origin are checked, its token is checked.
+//! What every request passes before anything reads it, in this order: it gets its id, is observed, is shared with pages
+//! of other origins if it may be, its panics are caught, its size, host and origin are checked, its token is checked.
 
 mod guard;
 mod name;
@@ -7,6 +7,8 @@ mod observe;
 mod origin;
 mod panic;
 mod refuse;
+mod share;
+mod size;
 
 pub(crate) use guard::guard;
 pub(crate) use name::{RequestId, name_request};
@@ -14,3 +16,5 @@ pub(crate) use observe::{Requests, observe};
 pub(crate) use origin::check_origin;
 pub(crate) use panic::catch_panic;
 pub(crate) use refuse::{is_grpc, refuse};
+pub(crate) use share::share;
+pub(crate) use size::{HEADER_BYTES_MAX, check_size};

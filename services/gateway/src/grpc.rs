@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
 use taskyard_core::{Error, ErrorCode};
 use taskyard_proto::{access::stays_open, status::to_status};
 use taskyard_runtime::http_error::Problem;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tower::Service;
 
@@ -33,11 +33,9 @@ pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next)
 async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     let (mut head, body) = request.into_parts();
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
-    let pod = match head.uri.path() {
-        // Streams are spread evenly, and not sent to a pod that is about to stop.
-        path if stays_open(path) => app.pods().pick_for_stream(&[], deadline).await,
-        _ => app.pods().pick(deadline).await,
-    };
+    // Streams are spread evenly, and not sent to a pod that is about to stop.
+    let is_stream = stays_open(head.uri.path());
+    let pod = if is_stream { app.pods().pick_for_stream(&[], deadline).await } else { app.pods().pick(deadline).await };
     let mut pod = pod.map_err(to_status)?;
 
     // Scheme and authority are the pod's; the channel sets them.
@@ -46,7 +44,13 @@ async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
     head.headers.remove(HOST);
     let request = http::Request::from_parts(head, tonic::body::Body::new(body));
     poll_fn(|context| pod.poll_ready(context)).await?;
-    Ok(pod.call(request).await?.map(Body::new))
+    let answer = pod.call(request);
+    if is_stream {
+        return Ok(answer.await?.map(Body::new));
+    }
+    // A client that sends its request byte by byte holds nothing for longer than any other.
+    let answered = timeout_at(app.deadline(), answer).await;
+    Ok(answered.map_err(|_| to_status(Error::new(ErrorCode::DeadlineExceeded, "it took too long")))??.map(Body::new))
 }
 
 /// When the client gives up, if it says so: at most eight digits and a unit.

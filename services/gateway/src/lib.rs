@@ -3,7 +3,8 @@
 //! ```text
 //!            edge/                              rest/ + shape/
 //! client ──► request id, panics, log, host ──┬─► JSON ⇄ protobuf ──► client::Pods ──► tasks pods
-//!            origin                          └─► grpc.rs: as it is ──►
+//!            sizes, origin, token            ├─► grpc.rs: as it is ──►
+//!                                            └─► docs/: openapi/ describes what rest/ serves
 //! ```
 //!
 //! Never in here: a rule of a task's life, a database. What a request means is decided by the tasks service; here it is
@@ -11,9 +12,11 @@
 
 mod app;
 mod config;
+mod docs;
 mod edge;
 mod grpc;
 mod identity;
+mod openapi;
 mod read;
 mod rest;
 mod router;
@@ -26,9 +29,15 @@ use taskyard_runtime::{health::Health, http_server, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, GatewayArgs, Hosts, RedisAt};
+pub use config::{BrowserArgs, Config, GatewayArgs, Hosts, RedisAt};
 
 use app::App;
+
+/// The description of the REST API, OpenAPI 3.1, as `/openapi.json` gives it.
+#[must_use]
+pub fn openapi() -> String {
+    openapi::pretty(&openapi::document(&router::described()))
+}
 
 /// Serves on `listener` until `shutdown`, then drains: it says that it is not ready, takes no new connections, and lets
 /// running requests end for a while.

@@ -9,32 +9,52 @@ use http::StatusCode;
 use taskyard_core::{Error, ErrorCode};
 use taskyard_runtime::http_error::Problem;
 
-use crate::{app::App, edge, grpc, rest};
+use crate::{app::App, docs, edge, grpc, openapi::Described, rest};
 
 pub(crate) fn router(app: App) -> Router {
-    let guarded = rest::routes()
+    let (routes, _) = rest::routes().split();
+    let guarded = routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(app.clone(), edge::guard));
-    let open = rest::open_routes().with_state(app.clone()).merge(app.health().routes());
+    let (open, _) = rest::open_routes().split();
+    let open = open.with_state(app.clone()).merge(app.health().routes()).merge(docs::routes(&described()));
     let routes = guarded.with_state(app.clone()).merge(open).method_not_allowed_fallback(no_method);
     // The last one is the first that a request meets.
     routes
         .layer(from_fn_with_state(app.clone(), grpc::divert))
         .layer(from_fn_with_state(app.clone(), edge::check_origin))
+        .layer(from_fn(edge::check_size))
         .layer(from_fn(edge::catch_panic))
-        .layer(from_fn_with_state(app, edge::observe))
-        .layer(from_fn(edge::name_request))
+        .layer(from_fn_with_state(app.clone(), edge::share))
+        .layer(from_fn_with_state(app.clone(), edge::observe))
+        .layer(from_fn_with_state(app, edge::name_request))
 }
 
-async fn no_route(method: Method, uri: Uri) -> Problem {
+/// Every route that is served, and what it does.
+pub(crate) fn described() -> Vec<Described> {
+    let (_, mut described) = rest::routes().split();
+    described.extend(rest::open_routes().split().1);
+    described.extend(docs::described());
+    described
+}
+
+async fn no_route(method: Method, uri: Uri) -> Result<StatusCode, Problem> {
+    // "Whatever you can do", of the server as a whole.
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let path = taskyard_core::limits::shorten(uri.path(), 200);
-    Error::new(ErrorCode::RouteNotFound, format!("there is no {method} {path}; docs/rest.md lists all routes")).into()
+    let message = format!("there is no {method} {path}; /docs lists all routes");
+    Err(Error::new(ErrorCode::RouteNotFound, message).into())
 }
 
-/// axum adds the `Allow` header.
-async fn no_method(method: Method, uri: Uri) -> Problem {
+/// axum adds the `Allow` header, which is all that `OPTIONS` asks for.
+async fn no_method(method: Method, uri: Uri) -> Result<StatusCode, Problem> {
+    if method == Method::OPTIONS {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let path = taskyard_core::limits::shorten(uri.path(), 200);
     let message = format!("{path} does not take {method}; the Allow header says what it takes");
-    Problem::new(Error::new(ErrorCode::Unsupported, message)).with_status(StatusCode::METHOD_NOT_ALLOWED)
+    Err(Problem::new(Error::new(ErrorCode::Unsupported, message)).with_status(StatusCode::METHOD_NOT_ALLOWED))
 }

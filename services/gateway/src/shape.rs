@@ -2,6 +2,7 @@
 //! in the name, payloads and results as they are.
 
 mod account;
+pub(crate) mod described;
 mod event;
 mod field;
 mod filter;
@@ -19,7 +20,7 @@ pub(crate) use account::{
 };
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
-pub(crate) use filter::{Filter, Order};
+pub(crate) use filter::{Filter, Order, Selection};
 pub(crate) use hit::Hits;
 pub(crate) use new_schedule::{NewSchedule, Preview, ScheduleDefinition};
 pub(crate) use new_task::NewTask;

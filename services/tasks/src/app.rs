@@ -9,6 +9,7 @@ pub mod lists;
 pub mod namespaces;
 pub mod schedules;
 pub mod search;
+pub mod sweeps;
 pub mod users;
 
 use std::{sync::Arc, time::Duration};
@@ -94,7 +95,12 @@ impl App {
             session: session.as_bytes().to_vec().into(),
             reason: reason.into(),
         };
-        self.bus.tell(self.bus.names().stop(pod), &StopRuns { runs: vec![order] }).await;
+        self.tell_stops(pod, vec![order]).await;
+    }
+
+    /// The same for several runs.
+    pub async fn tell_stops(&self, pod: &str, runs: Vec<StopRun>) {
+        self.bus.tell(self.bus.names().stop(pod), &StopRuns { runs }).await;
         fault::reach(FaultPoint::StopPublished);
     }
 }

@@ -4,6 +4,7 @@ mod keys;
 mod namespaces;
 mod queues;
 mod schedules;
+mod sweeps;
 mod tasks;
 mod users;
 mod work;

@@ -144,7 +144,11 @@ impl TaskMetrics {
     }
 
     pub fn finished(&self, to: TaskState) {
-        self.0.finished.get_or_create(&StateLabels { state: to.as_str() }).inc();
+        self.finished_many(to, 1);
+    }
+
+    pub fn finished_many(&self, to: TaskState, tasks: usize) {
+        self.0.finished.get_or_create(&StateLabels { state: to.as_str() }).inc_by(tasks as u64);
     }
 
     pub fn sessions(&self, open: usize) {

@@ -42,6 +42,7 @@ pub mod search_write;
 pub mod sessions;
 pub mod signing_keys;
 pub mod start;
+pub mod sweeps;
 pub mod ticks;
 pub mod users;
 

@@ -58,6 +58,8 @@ pub enum Command {
     Devstack(devstack::Args),
     /// Measure all of it on this machine, against a baseline in the same run
     Bench(taskyard_bench::Options),
+    /// Print the description of the REST API, OpenAPI 3.1
+    Openapi,
     /// Print what makes a shell complete these commands
     Completions(completions::Args),
 }
@@ -91,6 +93,8 @@ mod tests {
             "taskyard task --url http://a:1 --json list --all",
             "taskyard task list --url http://a:1 --all --json",
             "taskyard task retry --all-dead --queue q",
+            "taskyard task cancel --all-active --state ready --state open --queue q --reason r",
+            "taskyard task complete --all-open --queue q --result 1",
             "taskyard task create --kind k --label a=b --label c=d --payload {} --delay 10m",
             "taskyard queue limit mail --concurrency 3 --token 0123456789abcdef",
             "taskyard schedule create s --cron @daily --time-zone Europe/Berlin --kind k",
@@ -121,6 +125,12 @@ mod tests {
             "taskyard task retry",
             "taskyard task retry x --all-dead",
             "taskyard task retry x --queue q",
+            "taskyard task cancel",
+            "taskyard task cancel x --all-active",
+            "taskyard task cancel x --state ready",
+            "taskyard task cancel --all-active --state dead",
+            "taskyard task complete",
+            "taskyard task complete x --queue q",
             "taskyard queue limit mail",
             "taskyard schedule create --cron @daily",
             "taskyard schedule create s --cron @daily --every 15m",

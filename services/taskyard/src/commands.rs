@@ -9,6 +9,7 @@ mod listen;
 pub mod login;
 pub mod migrate;
 pub mod namespace;
+pub mod openapi;
 pub mod queue;
 pub mod role;
 pub mod schedule;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Admin(args) => runtime::small(admin::run(args)),
         Command::Devstack(args) => runtime::small(devstack::run(args)),
         Command::Bench(options) => runtime::large(taskyard_bench::run(options)),
+        Command::Openapi => openapi::run(),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -136,11 +136,8 @@ async fn a_namespace_is_deleted_with_everything_in_it() -> Result<()> {
     let team = accounts.refresh(&ada.refresh, "team").await?.access_token;
     let (_, key) = accounts.key(&team, &["tasks:read"], &[]).await?;
     // More than are deleted at once, with words and labels, and one elsewhere that stays.
-    let labeled = || v1::NewTask {
-        title: "a red fox".into(),
-        labels: [("tier".into(), "gold".into())].into(),
-        ..noop()
-    };
+    let labeled =
+        || v1::NewTask { title: "a red fox".into(), labels: [("tier".into(), "gold".into())].into(), ..noop() };
     for _ in 0..3 {
         let request = v1::CreateTasksRequest { tasks: (0..200).map(|_| labeled()).collect() };
         let made = read(accounts.tasks().create_tasks(shown(&team, request)).await)?;

@@ -184,7 +184,10 @@ async fn a_dead_task_is_retried_with_all_its_attempts_and_its_run_goes_on() -> R
 }
 
 async fn retry_by(setup: &Setup, filter: TaskFilter) -> Result<Answer<Vec<RetryTasksResponse>>> {
-    let mut stream = setup.tasks.clone().retry_tasks(RetryTasksRequest { filter: Some(filter) }).await?.into_inner();
+    let mut stream = match read(setup.tasks.clone().retry_tasks(RetryTasksRequest { filter: Some(filter) }).await) {
+        Ok(stream) => stream,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut told = Vec::new();
     loop {
         match tokio::time::timeout(SOON, stream.message()).await? {

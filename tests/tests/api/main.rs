@@ -7,5 +7,6 @@ mod events;
 mod expect;
 mod queues;
 mod retries;
+mod sweeps;
 mod watch;
 mod work;

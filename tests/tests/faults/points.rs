@@ -13,16 +13,18 @@ use taskyard_tasks::fault::FaultPoint;
 type Reaching = (&'static str, &'static str, &'static [(&'static str, usize)]);
 
 const PLACES: &[Reaching] = &[
-    ("app.rs", "tell_stop", &[("StopPublished", 1)]),
+    ("app.rs", "tell_stops", &[("StopPublished", 1)]),
     ("app/commands.rs", "cancel", &[("CancelCommitted", 1)]),
     ("app/commands.rs", "complete", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "delete", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "retry", &[("CommandCommitted", 1)]),
-    ("app/commands.rs", "retry_some", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "update", &[("CommandCommitted", 2)]),
     ("app/indexing.rs", "begin_at", &[("IndexCommitted", 1)]),
     ("app/indexing.rs", "park", &[("IndexCommitted", 1)]),
     ("app/indexing.rs", "write", &[("IndexCommitted", 1)]),
+    ("app/sweeps.rs", "cancel_chunk", &[("CancelCommitted", 1)]),
+    ("app/sweeps.rs", "complete_chunk", &[("CommandCommitted", 1)]),
+    ("app/sweeps.rs", "retry_chunk", &[("CommandCommitted", 1)]),
     ("app/creates.rs", "apply", &[("CreateCommitted", 1)]),
     ("app/finishes.rs", "apply", &[("FinishCommitted", 1)]),
     ("app/keys.rs", "make_key", &[("CommandCommitted", 1)]),

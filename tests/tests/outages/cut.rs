@@ -149,7 +149,7 @@ async fn pods_are_cut_off_from_nats() -> Result<()> {
     try_join_all(canceled.iter_mut().map(|(canceled, _)| canceled.worker.listen(moment))).await?;
     let mut client = leads.tasks().await?;
     for (_, run) in &canceled {
-        client.cancel_task(CancelTaskRequest { id: run.task_id.clone(), reason: String::new() }).await?;
+        client.cancel_task(CancelTaskRequest { id: run.task_id.clone(), ..CancelTaskRequest::default() }).await?;
     }
     try_join_all(canceled.iter_mut().map(|(canceled, run)| canceled.is_stopped(run))).await?;
     // Their next runs, which come when all is well again.
@@ -287,7 +287,7 @@ async fn cancels_are_answered_while_nats_is_away() -> Result<()> {
     let cancel = async {
         let canceled = runs.iter().map(|run| {
             let mut client = client.clone();
-            let request = CancelTaskRequest { id: run.task_id.clone(), reason: String::new() };
+            let request = CancelTaskRequest { id: run.task_id.clone(), ..CancelTaskRequest::default() };
             async move { anyhow::Ok(tokio::time::timeout(ALLOWANCE, client.cancel_task(request)).await??) }
         });
         futures::stream::iter(canceled).buffer_unordered(8).try_collect::<Vec<_>>().await

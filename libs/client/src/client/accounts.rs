@@ -138,7 +138,10 @@ impl Client {
     ///
     /// # Errors
     /// If the caller is no admin, or something is wrong.
-    pub async fn create_invitation(&self, request: v1::CreateInvitationRequest) -> Result<v1::CreateInvitationResponse> {
+    pub async fn create_invitation(
+        &self,
+        request: v1::CreateInvitationRequest,
+    ) -> Result<v1::CreateInvitationResponse> {
         self.send(request, async |pod, request| pod.namespaces().create_invitation(request).await).await
     }
 
@@ -176,7 +179,8 @@ impl Client {
     /// If the caller is not the owner, or the other one no member.
     pub async fn transfer_namespace(&self, name: String, user_id: String) -> Result<v1::Namespace> {
         let request = v1::TransferNamespaceRequest { name, user_id };
-        let answer = self.send(request, async |pod, request| pod.namespaces().transfer_namespace(request).await).await?;
+        let answer =
+            self.send(request, async |pod, request| pod.namespaces().transfer_namespace(request).await).await?;
         Ok(answer.namespace.unwrap_or_default())
     }
 

@@ -6,7 +6,7 @@ use prost::Message;
 use taskyard_core::{Error, ErrorCode, Result, id, limits};
 use taskyard_proto::v1;
 
-use super::{Client, RetryTasks, Watch, check_size};
+use super::{CancelTasks, Client, CompleteTasks, RetryTasks, Sweep, Watch, check_size};
 use crate::error::incomplete;
 
 const REQUEST_BYTES_TARGET: usize = limits::REQUEST_BYTES_MAX / 2;
@@ -96,7 +96,7 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it did not answer in time.
     pub async fn delete_task(&self, id: impl Display) -> Result<()> {
-        let request = v1::DeleteTaskRequest { id: id.to_string() };
+        let request = v1::DeleteTaskRequest { id: id.to_string(), version: 0 };
         self.send(request, |pod, request| async move { pod.tasks().delete_task(request).await }).await.map(drop)
     }
 
@@ -105,7 +105,7 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it did not answer in time.
     pub async fn complete_task(&self, id: impl Display, result: impl Into<bytes::Bytes>) -> Result<v1::Task> {
-        let request = v1::CompleteTaskRequest { id: id.to_string(), result: result.into() };
+        let request = v1::CompleteTaskRequest { id: id.to_string(), result: result.into(), version: 0 };
         let response =
             self.send(request, |pod, request| async move { pod.tasks().complete_task(request).await }).await?;
         response.task.ok_or_else(|| incomplete("task"))
@@ -116,7 +116,7 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it did not answer in time.
     pub async fn cancel_task(&self, id: impl Display, reason: impl Into<String>) -> Result<v1::Task> {
-        let request = v1::CancelTaskRequest { id: id.to_string(), reason: reason.into() };
+        let request = v1::CancelTaskRequest { id: id.to_string(), reason: reason.into(), version: 0 };
         let response = self.send(request, |pod, request| async move { pod.tasks().cancel_task(request).await }).await?;
         response.task.ok_or_else(|| incomplete("task"))
     }
@@ -126,15 +126,27 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it did not answer in time.
     pub async fn retry_task(&self, id: impl Display) -> Result<v1::Task> {
-        let request = v1::RetryTaskRequest { id: id.to_string() };
+        let request = v1::RetryTaskRequest { id: id.to_string(), version: 0 };
         let response = self.send(request, |pod, request| async move { pod.tasks().retry_task(request).await }).await?;
         response.task.ok_or_else(|| incomplete("task"))
     }
 
-    /// Retries all dead tasks that match; see [`RetryTasks::next`].
+    /// Retries all dead tasks that match; see [`Sweep::next`].
     #[must_use]
     pub fn retry_tasks(&self, filter: v1::TaskFilter) -> RetryTasks {
-        RetryTasks::new(self.pods.clone(), filter)
+        Sweep::new(self.pods.clone(), v1::RetryTasksRequest { filter: Some(filter) })
+    }
+
+    /// Cancels all waiting and running tasks that match; see [`Sweep::next`].
+    #[must_use]
+    pub fn cancel_tasks(&self, filter: v1::TaskFilter, reason: impl Into<String>) -> CancelTasks {
+        Sweep::new(self.pods.clone(), v1::CancelTasksRequest { filter: Some(filter), reason: reason.into() })
+    }
+
+    /// Completes all manual tasks that match, all with the same result; see [`Sweep::next`].
+    #[must_use]
+    pub fn complete_tasks(&self, filter: v1::TaskFilter, result: impl Into<bytes::Bytes>) -> CompleteTasks {
+        Sweep::new(self.pods.clone(), v1::CompleteTasksRequest { filter: Some(filter), result: result.into() })
     }
 
     /// Watches events, and progress if asked for; see [`Watch::next`].

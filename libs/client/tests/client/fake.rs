@@ -135,6 +135,8 @@ impl Service {
 #[tonic::async_trait]
 impl TaskService for Service {
     type RetryTasksStream = ReceiverStream<Result<v1::RetryTasksResponse, Status>>;
+    type CancelTasksStream = ReceiverStream<Result<v1::CancelTasksResponse, Status>>;
+    type CompleteTasksStream = ReceiverStream<Result<v1::CompleteTasksResponse, Status>>;
     type WatchTasksStream = ReceiverStream<Result<v1::WatchTasksResponse, Status>>;
 
     async fn create_task(
@@ -208,6 +210,20 @@ impl TaskService for Service {
         let (responses, receiver) = mpsc::channel(100);
         let _ = self.retries.send(Opened { request: request.into_inner(), responses }).await;
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        _: Request<v1::CancelTasksRequest>,
+    ) -> Result<Response<Self::CancelTasksStream>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn complete_tasks(
+        &self,
+        _: Request<v1::CompleteTasksRequest>,
+    ) -> Result<Response<Self::CompleteTasksStream>, Status> {
+        Err(Status::unimplemented("not in this test"))
     }
 
     async fn watch_tasks(

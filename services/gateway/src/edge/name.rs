@@ -1,7 +1,7 @@
 //! Every request has an id, by which it is found in the logs of all services.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
@@ -9,8 +9,10 @@ use axum::{
 use uuid::Uuid;
 
 use super::is_grpc;
+use crate::app::App;
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const BYTES_MAX: usize = 128;
 
 /// A request's id: the client's, or ours.
@@ -34,8 +36,8 @@ impl RequestId {
 }
 
 /// Takes or makes the id, passes it on and gives it back. Answers also say that they are not to be kept, sniffed,
-/// framed or run.
-pub(crate) async fn name_request(mut request: Request, next: Next) -> Response {
+/// framed, embedded or run, and, where it is configured, that this server is only to be called over TLS.
+pub(crate) async fn name_request(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     request.headers_mut().insert(NAME, id.0.clone());
     let grpc = is_grpc(request.headers());
@@ -43,10 +45,14 @@ pub(crate) async fn name_request(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(NAME, id.0);
+    if let Some(hsts) = &app.config().hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     if !grpc {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
         headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);

@@ -10,10 +10,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::StatusCode;
+use http::{StatusCode, Version};
 use taskyard_core::{Error, ErrorCode};
 
-use super::{is_grpc, refuse};
+use super::{
+    is_grpc, refuse,
+    share::{is_preflight, preflight, shared_with},
+};
 use crate::app::App;
 
 pub(crate) async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -22,7 +25,10 @@ pub(crate) async fn check_origin(State(app): State<App>, request: Request, next:
         return next.run(request).await;
     }
     let grpc = is_grpc(request.headers());
-    let host = host(&request);
+    let host = match host(&request) {
+        Ok(host) => host,
+        Err(error) => return refuse(grpc, error, |problem| problem),
+    };
     if !app.config().hosts.take(host) {
         let message = format!(
             "`{}` is not a name of this server; --host (TASKYARD_GATEWAY_HOSTS) lists its names",
@@ -31,17 +37,34 @@ pub(crate) async fn check_origin(State(app): State<App>, request: Request, next:
         let error = Error::new(ErrorCode::Unsupported, message);
         return refuse(grpc, error, |problem| problem.with_status(StatusCode::MISDIRECTED_REQUEST));
     }
-    if !request.method().is_safe() && is_foreign(request.headers(), host) {
+    if is_preflight(&request) {
+        return preflight(&app, request.headers());
+    }
+    let foreign = is_foreign(request.headers(), host) && shared_with(&app, request.headers()).is_none();
+    if !request.method().is_safe() && foreign {
         let error = Error::new(ErrorCode::Forbidden, "changes are not taken from web pages of another origin");
         return refuse(grpc, error, |problem| problem);
     }
     next.run(request).await
 }
 
-/// HTTP/2 names the host in the URI, HTTP/1.1 in a header.
-fn host(request: &Request) -> Option<&str> {
+/// HTTP/2 names the host in the URI, HTTP/1.1 in a header. Two that differ are how a request is smuggled past whatever
+/// stands in front of this server.
+fn host(request: &Request) -> Result<Option<&str>, Error> {
+    let mut names = request.headers().get_all(HOST).iter();
+    let (named, another) = (names.next(), names.next());
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    authority.or_else(|| request.headers().get(HOST)?.to_str().ok())
+    if another.is_some() {
+        return Err(Error::invalid("Host", "is given twice"));
+    }
+    let named = named.map(|host| host.to_str().map_err(|_| Error::invalid("Host", "is not ASCII"))).transpose()?;
+    match (authority, named) {
+        (Some(authority), Some(named)) if !authority.eq_ignore_ascii_case(named) => {
+            Err(Error::invalid("Host", "is another than the one in the request's URL"))
+        }
+        (None, None) if request.version() == Version::HTTP_11 => Err(Error::invalid("Host", "is missing")),
+        (authority, named) => Ok(authority.or(named)),
+    }
 }
 
 /// A browser sends `Origin` with every change that a page asks for; programs send none.

@@ -6,11 +6,19 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderValue, header::AUTHORIZATION, request::Parts},
 };
+use serde_json::json;
 use taskyard_core::{Error, Result};
 use taskyard_runtime::http_error::Problem;
 use tokio::time::Instant;
 
-use crate::{app::App, edge::RequestId};
+use crate::{
+    app::App,
+    edge::RequestId,
+    openapi::{Input, Operation},
+};
+
+/// How long a request may take if its client says nothing, and at most, unless configured otherwise.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const TIMEOUT: &str = "x-request-timeout-ms";
 
@@ -53,6 +61,23 @@ impl FromRequestParts<App> for Call {
         };
         let authorization = parts.headers.get(AUTHORIZATION).cloned();
         Ok(Self { deadline: Instant::now() + timeout, id: parts.extensions.get().cloned(), authorization })
+    }
+}
+
+impl Input for Call {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter(
+            "header",
+            "X-Request-Id",
+            json!({ "type": "string" }),
+            "Comes back and is in every log; the server makes one unless it is 1 to 128 characters of visible ASCII.",
+        );
+        operation.add_parameter(
+            "header",
+            "X-Request-Timeout-Ms",
+            json!({ "type": "integer", "minimum": 1, "maximum": REQUEST_TIMEOUT.as_millis() as u64 }),
+            "How long the caller waits; as long as possible if it says nothing.",
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http_body::Body as _;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use taskyard_core::{Error, ErrorCode, Result, limits::REQUEST_BYTES_MAX};
 use taskyard_runtime::http_error::Problem;
@@ -19,7 +20,10 @@ use tokio::{
 };
 
 use super::Object;
-use crate::app::App;
+use crate::{
+    app::App,
+    openapi::{Input, Operation},
+};
 
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 << 20;
@@ -62,6 +66,18 @@ impl<T: DeserializeOwned> FromRequest<App> for OptionalJsonBody<T> {
         }
         typed?;
         Ok(Self(Some(JsonBody { value: from_json(&bytes)?, _room: room })))
+    }
+}
+
+impl<T: JsonSchema> Input for JsonBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.add_body::<T>(true);
+    }
+}
+
+impl<T: JsonSchema> Input for OptionalJsonBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.add_body::<T>(false);
     }
 }
 

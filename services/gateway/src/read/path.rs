@@ -4,11 +4,16 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use taskyard_core::{Error, Result, limits};
+use serde_json::json;
+use taskyard_core::{Error, ErrorCode, Result, limits};
 use taskyard_proto::convert::{read_task_id, read_uuid};
 use taskyard_runtime::http_error::Problem;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    openapi::{Input, Operation},
+    shape::described,
+};
 
 /// A task's id, as a path names it.
 #[derive(Debug)]
@@ -23,6 +28,13 @@ impl FromRequestParts<App> for TaskId {
     }
 }
 
+impl Input for TaskId {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "id", json!({ "type": "string", "format": "uuid" }), "The task's id.");
+        operation.add_error(ErrorCode::TaskNotFound);
+    }
+}
+
 /// A queue's name, as a path names it.
 #[derive(Debug)]
 pub(crate) struct QueueName(pub(crate) String);
@@ -34,6 +46,13 @@ impl FromRequestParts<App> for QueueName {
         let name = segment(parts, app, "name").await?;
         limits::check_name("name", &name)?;
         Ok(Self(name))
+    }
+}
+
+impl Input for QueueName {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::name(), "The queue's name.");
+        operation.add_error(ErrorCode::QueueNotFound);
     }
 }
 
@@ -125,6 +144,50 @@ async fn two_segments(parts: &mut Parts, app: &App, field: &str) -> Result<(Stri
     let Path((namespace, id)) = path.map_err(|error| Error::invalid(field, error.body_text()))?;
     limits::check_namespace_name("name", &namespace)?;
     Ok((namespace, read_uuid(field, &id)?.to_string()))
+}
+
+impl Input for KeyId {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "id", described::uuid(), "The key's id.");
+        operation.add_error(ErrorCode::KeyNotFound);
+    }
+}
+
+impl Input for SignInId {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "id", described::uuid(), "The sign-in's id.");
+    }
+}
+
+impl Input for NamespaceName {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::namespace_name(), "The namespace's name.");
+        operation.add_error(ErrorCode::NamespaceNotFound);
+    }
+}
+
+impl Input for ScheduleName {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::name(), "The schedule's name.");
+        operation.add_error(ErrorCode::ScheduleNotFound);
+    }
+}
+
+impl Input for MemberOf {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::namespace_name(), "The namespace's name.");
+        operation.add_parameter("path", "user_id", described::uuid(), "The member's id.");
+        operation.add_error(ErrorCode::NamespaceNotFound);
+        operation.add_error(ErrorCode::UserNotFound);
+    }
+}
+
+impl Input for InvitationOf {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "name", described::namespace_name(), "The namespace's name.");
+        operation.add_parameter("path", "id", described::uuid(), "The invitation's id.");
+        operation.add_error(ErrorCode::NamespaceNotFound);
+    }
 }
 
 async fn segment(parts: &mut Parts, app: &App, field: &str) -> Result<String> {

@@ -11,7 +11,10 @@ use taskyard_core::{Error, Result, limits::shorten};
 use taskyard_proto::convert::timestamp_to_proto;
 use taskyard_runtime::http_error::Problem;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    openapi::{Input, Operation},
+};
 
 /// What can be given several times.
 const REPEATED: [&str; 1] = ["label"];
@@ -31,6 +34,11 @@ impl FromRequestParts<App> for Params {
         let Query(pairs) = pairs.map_err(|error| Error::invalid("query", error.body_text()))?;
         Ok(Self::new(pairs)?)
     }
+}
+
+impl Input for Params {
+    // Each route names its own.
+    fn describe(_: &mut Operation) {}
 }
 
 impl Params {
@@ -59,21 +67,24 @@ impl Params {
         self.left.remove(name).unwrap_or_default()
     }
 
-    /// A value that is read from its text; nothing if it is not given or empty.
-    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>> {
-        let text = self.text(name);
-        if text.is_empty() {
-            return Ok(None);
+    /// A text that says something; nothing if it is not given.
+    fn given(&mut self, name: &'static str) -> Result<Option<String>> {
+        self.known.push(name);
+        match self.left.remove(name) {
+            Some(text) if text.is_empty() => Err(Error::invalid(name, "is empty; leave it out or give a value")),
+            text => Ok(text),
         }
+    }
+
+    /// A value that is read from its text; nothing if it is not given.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>> {
+        let Some(text) = self.given(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|error| Error::invalid(name, format!("`{}`: {error}", shorten(&text, 60))))
     }
 
     /// A number; 0 if it is not given.
     pub(crate) fn number(&mut self, name: &'static str) -> Result<u32> {
-        let text = self.text(name);
-        if text.is_empty() {
-            return Ok(0);
-        }
+        let Some(text) = self.given(name)? else { return Ok(0) };
         text.parse().map_err(|_| Error::invalid(name, format!("`{}` must be a whole number", shorten(&text, 60))))
     }
 
@@ -87,10 +98,7 @@ impl Params {
 
     /// A time.
     pub(crate) fn time(&mut self, name: &'static str) -> Result<Option<prost_types::Timestamp>> {
-        let text = self.text(name);
-        if text.is_empty() {
-            return Ok(None);
-        }
+        let Some(text) = self.given(name)? else { return Ok(None) };
         match DateTime::parse_from_rfc3339(&text) {
             Ok(time) => Ok(Some(timestamp_to_proto(time.with_timezone(&Utc)))),
             Err(error) => {
@@ -148,5 +156,8 @@ mod tests {
         );
         assert!(params("a=1&a=2").is_err());
         assert_eq!(params("label=a:1&label=b:2").unwrap().texts("label"), ["a:1", "b:2"]);
+        let mut empty = params("page_size=&created_after=&order=&queue=").unwrap();
+        assert!(empty.number("page_size").is_err() && empty.time("created_after").is_err());
+        assert!(empty.parsed::<u8>("order").is_err() && empty.text("queue").is_empty());
     }
 }

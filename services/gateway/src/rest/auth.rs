@@ -3,9 +3,10 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header::USER_AGENT},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use taskyard_core::Result;
 use taskyard_proto::v1;
@@ -14,13 +15,14 @@ use taskyard_runtime::http_error::Problem;
 use super::{ask::present, tasks::Nothing};
 use crate::{
     app::App,
-    read::{Call, JsonBody, OptionalJsonBody, Params, SignInId},
+    read::{Call, JsonBody, OptionalJsonBody, Params, SignInId, UserAgent},
     shape::{Me, SignIns, SignedIn, Tokens, User},
 };
 
 /// The body of `POST /v1/auth/register`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Registration")]
 pub(super) struct Register {
     email: String,
     password: String,
@@ -46,8 +48,9 @@ pub(super) async fn register(
 }
 
 /// The body of `POST /v1/auth/sign-in`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewSignIn")]
 pub(super) struct SignIn {
     email: String,
     password: String,
@@ -59,21 +62,21 @@ pub(super) struct SignIn {
 pub(super) async fn sign_in(
     State(app): State<App>,
     call: Call,
-    headers: HeaderMap,
+    UserAgent(agent): UserAgent,
     params: Params,
     body: JsonBody<SignIn>,
 ) -> Result<Json<SignedIn>, Problem> {
     params.finish()?;
     let SignIn { email, password, namespace } = body.value;
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned();
     let request = v1::SignInRequest { email, password, namespace, agent };
     let answer = app.ask(&call, request, |pod, message| async { pod.users().sign_in(message).await }).await?;
     Ok(Json(SignedIn::new(present(answer.user)?, present(answer.tokens)?)?))
 }
 
 /// The body of `POST /v1/auth/refresh`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RefreshTokens")]
 pub(super) struct Refresh {
     refresh_token: String,
     #[serde(default)]
@@ -149,7 +152,7 @@ pub(super) async fn me(State(app): State<App>, call: Call, params: Params) -> Re
 }
 
 /// The body of `PATCH /v1/me`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpdateMe {
     name: String,
@@ -169,7 +172,7 @@ pub(super) async fn update_me(
 }
 
 /// The body of `PUT /v1/me/password`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangePassword {
     old_password: String,

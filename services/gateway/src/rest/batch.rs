@@ -1,6 +1,7 @@
 //! Many new tasks, each with an answer of its own.
 
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use taskyard_core::{Error, Result, id::new_task_id, limits::BATCH_TASKS_MAX};
@@ -14,30 +15,47 @@ use crate::{
     shape::{NewTask, item_in_rest},
 };
 
-/// The body: each task is read by itself, so that a bad one does not hinder the others.
-#[derive(Debug, Deserialize)]
+/// New tasks. Each is read by itself, so that a bad one does not hinder the others.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewTasks")]
 pub(super) struct Batch {
+    #[schemars(with = "List<NewTask, BATCH_TASKS_MAX>")]
     tasks: List<Box<RawValue>, BATCH_TASKS_MAX>,
 }
 
-#[derive(Debug, Serialize)]
+/// One answer for each task, in order.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CreateResults")]
 pub(super) struct Answers {
     results: Vec<Answer>,
 }
 
-#[derive(Debug, Serialize)]
+/// What became of one task.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "CreateResult")]
 enum Answer {
-    Created { id: String, created: bool },
-    Refused { error: Refusal },
+    Created {
+        #[schemars(extend("format" = "uuid"))]
+        id: String,
+        /// False if the id or the idempotency key was known, with the same content.
+        created: bool,
+    },
+    Refused {
+        error: Refusal,
+    },
 }
 
-#[derive(Debug, Serialize)]
+/// Why a task was refused.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Refusal {
+    /// As in a problem document.
     code: String,
     message: String,
+    /// The field that is wrong, if one is.
     field: Option<String>,
+    /// Sending the same task again may succeed.
     retryable: bool,
 }
 

@@ -3,7 +3,7 @@
 use axum::{
     extract::State,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderValue, StatusCode,
         header::{ETAG, LOCATION},
     },
     response::{IntoResponse, Response},
@@ -15,23 +15,21 @@ use taskyard_runtime::http_error::Problem;
 use super::ask::present;
 use crate::{
     app::App,
-    read::{Call, JsonBody, Params, etag},
+    read::{Call, IdempotencyKey, JsonBody, Params, etag},
     shape::{NewTask, Task},
 };
-
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// `POST /v1/tasks`
 pub(super) async fn create(
     State(app): State<App>,
     call: Call,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     params: Params,
     body: JsonBody<NewTask>,
 ) -> Result<Response, Problem> {
     params.finish()?;
     let mut task = v1::NewTask::from(body.value);
-    if let Some(key) = idempotency_key(&headers, &task.idempotency_key)? {
+    if let Some(key) = key.beside(&task.idempotency_key)? {
         task.idempotency_key = key;
     }
     // With an id, the call can be repeated at another pod without a second task. Only its repetition can find it known.
@@ -47,16 +45,4 @@ pub(super) async fn create(
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let location = HeaderValue::try_from(format!("/v1/tasks/{}", task.id)).map_err(Error::internal)?;
     Ok((status, [(ETAG, etag(task.version)), (LOCATION, location)], axum::Json(task)).into_response())
-}
-
-/// The key of the header, which must not contradict the body's.
-fn idempotency_key(headers: &HeaderMap, in_body: &str) -> Result<Option<String>> {
-    let Some(given) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let wrong = |message: &str| Err(Error::invalid(IDEMPOTENCY_KEY, message));
-    match str::from_utf8(given.as_bytes()) {
-        Ok("") => wrong("is empty; leave it out or give a key"),
-        Ok(key) if in_body.is_empty() || key == in_body => Ok(Some(key.to_owned())),
-        Ok(_) => wrong("is another than the body's idempotency_key; leave one out"),
-        Err(_) => wrong("is not UTF-8"),
-    }
 }

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use taskyard_core::{Result, limits::WORKER_NAMES_MAX};
 use taskyard_proto::{convert::timestamp_to_proto, v1};
@@ -33,8 +34,9 @@ pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params)
 }
 
 /// The body of `POST /v1/keys`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewKey")]
 pub(super) struct Create {
     name: String,
     scopes: List<String, SCOPES_MAX>,

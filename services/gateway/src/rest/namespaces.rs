@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use taskyard_core::Result;
 use taskyard_proto::v1;
@@ -28,8 +29,9 @@ pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params)
 }
 
 /// The body of `POST /v1/namespaces`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewNamespace")]
 pub(super) struct Create {
     name: String,
 }
@@ -76,7 +78,7 @@ pub(super) async fn delete(
 }
 
 /// The body of `POST /v1/namespaces/{name}/transfer`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transfer {
     user_id: String,
@@ -111,7 +113,7 @@ pub(super) async fn members(
 }
 
 /// The body of `PUT /v1/namespaces/{name}/members/{user_id}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SetRole {
     role: Role,
@@ -158,8 +160,9 @@ pub(super) async fn invitations(
 }
 
 /// The body of `POST /v1/namespaces/{name}/invitations`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewInvitation")]
 pub(super) struct Invite {
     email: String,
     role: Role,
@@ -194,8 +197,9 @@ pub(super) async fn delete_invitation(
 }
 
 /// The body of `POST /v1/invitations/accept`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcceptInvitation")]
 pub(super) struct Accept {
     secret: String,
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use taskyard_core::{
     Error, ErrorCode, Result,
-    limits::{LABELS_MAX, PRIORITY_DEFAULT},
+    limits::{DESCRIPTION_BYTES_MAX, LABELS_MAX, PRIORITY_DEFAULT, PRIORITY_MAX, TITLE_BYTES_MAX},
 };
 use taskyard_proto::{convert::timestamp_to_proto, v1};
 use taskyard_runtime::http_error::Problem;
@@ -15,7 +16,8 @@ use taskyard_runtime::http_error::Problem;
 use super::{ask::present, tasks::shown};
 use crate::{
     app::App,
-    read::{Call, JsonBody, Map, Params, TaskId, if_match},
+    read::{Call, IfMatch, JsonBody, Map, Params, TaskId},
+    shape::described,
 };
 
 /// How often labels are merged anew because somebody else changed the task meanwhile.
@@ -23,19 +25,28 @@ const MERGES_MAX: usize = 5;
 /// All labels removed and as many set.
 const LABEL_CHANGES_MAX: usize = 2 * LABELS_MAX;
 
-/// The body: what is left out stays, `null` is as if the task had been created without it.
-#[derive(Debug, Deserialize)]
+/// A JSON merge patch (RFC 7396): what is left out stays, `null` is as if the task had been created without it.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TaskPatch", extend("minProperties" = 1))]
 pub(super) struct Patch {
     #[serde(default)]
+    #[schemars(with = "Option<String>", length(max = TITLE_BYTES_MAX), extend("x-bytes-max" = TITLE_BYTES_MAX))]
     title: Change<String>,
     #[serde(default)]
+    #[schemars(with = "Option<String>", length(max = DESCRIPTION_BYTES_MAX))]
+    #[schemars(extend("x-bytes-max" = DESCRIPTION_BYTES_MAX))]
     description: Change<String>,
+    /// Merged with those that are there; `null` removes one.
     #[serde(default)]
+    #[schemars(schema_with = "described::label_changes")]
     labels: Change<Map<Option<String>, LABEL_CHANGES_MAX>>,
     #[serde(default)]
+    #[schemars(with = "Option<u32>", range(max = PRIORITY_MAX))]
     priority: Change<u32>,
+    /// It starts no earlier; `null` is now.
     #[serde(default)]
+    #[schemars(with = "Option<DateTime<Utc>>")]
     due_at: Change<DateTime<Utc>>,
 }
 
@@ -58,12 +69,11 @@ pub(super) async fn update(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
-    headers: HeaderMap,
+    IfMatch(asked): IfMatch,
     params: Params,
     body: JsonBody<Patch>,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let asked = if_match(&headers)?;
     let patch = body.value;
     let (mut update, mut paths) = patch.without_labels();
     let merged = match patch.labels {

@@ -1,8 +1,12 @@
 //! Queues.
 
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use taskyard_core::{Error, ErrorCode, Result, limits::PAGE_SIZE_MAX};
+use taskyard_core::{
+    Error, ErrorCode, Result,
+    limits::{PAGE_SIZE_MAX, QUEUE_CONCURRENCY_MAX},
+};
 use taskyard_proto::v1;
 use taskyard_runtime::http_error::Problem;
 
@@ -73,9 +77,12 @@ pub(super) async fn resume(
 }
 
 /// The body of `PUT /v1/queues/{name}/limits`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "QueueLimits")]
 pub(super) struct Limits {
+    /// How many tasks may run at once; 0 is no limit.
+    #[schemars(range(max = QUEUE_CONCURRENCY_MAX))]
     concurrency_max: u32,
 }
 

@@ -4,11 +4,12 @@ use axum::{
     Json,
     extract::State,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderValue, StatusCode,
         header::{ETAG, LOCATION},
     },
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use taskyard_core::{Error, Result, id::new_task_id};
 use taskyard_proto::v1;
@@ -17,7 +18,7 @@ use taskyard_runtime::http_error::Problem;
 use super::{ask::present, tasks::Nothing};
 use crate::{
     app::App,
-    read::{Call, JsonBody, OptionalJsonBody, Params, ScheduleName, etag, if_match},
+    read::{Call, IfMatch, JsonBody, OptionalJsonBody, Params, ScheduleName, etag},
     shape::{NewSchedule, NextTimes, Preview, Schedule, ScheduleDefinition, Schedules, Triggered},
 };
 
@@ -65,13 +66,12 @@ pub(super) async fn update(
     State(app): State<App>,
     call: Call,
     ScheduleName(name): ScheduleName,
-    headers: HeaderMap,
+    if_match: IfMatch,
     params: Params,
     body: JsonBody<ScheduleDefinition>,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let version = if_match(&headers)?.unwrap_or_default();
-    let request = v1::UpdateScheduleRequest { name, definition: Some(body.value.into()), version };
+    let request = v1::UpdateScheduleRequest { name, definition: Some(body.value.into()), version: if_match.number() };
     let answer =
         app.ask(&call, request, |pod, message| async { pod.schedules().update_schedule(message).await }).await?;
     Ok(shown(answer.schedule)?)
@@ -121,8 +121,9 @@ pub(super) async fn resume(
 }
 
 /// The body of `POST /v1/schedules/{name}/run`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "RunSchedule")]
 pub(super) struct Run {
     task_id: Option<String>,
 }

@@ -6,16 +6,20 @@ use axum::{
     http::{StatusCode, header::ETAG},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taskyard_core::Result;
+use taskyard_core::{
+    Result,
+    limits::{ERROR_BYTES_MAX, RESULT_BYTES_MAX},
+};
 use taskyard_proto::v1;
 use taskyard_runtime::http_error::Problem;
 
 use super::ask::present;
 use crate::{
     app::App,
-    read::{Call, OptionalJsonBody, Params, TaskId, etag},
+    read::{Call, IfMatch, IfNoneMatch, OptionalJsonBody, Params, TaskId, etag},
     shape::{Filter, Order, Task, Tasks},
 };
 
@@ -37,12 +41,18 @@ pub(super) async fn get(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
+    known: IfNoneMatch,
     params: Params,
 ) -> Result<Response, Problem> {
     params.finish()?;
     let request = v1::GetTaskRequest { id };
     let answer = app.ask(&call, request, |pod, message| async { pod.tasks().get_task(message).await }).await?;
-    Ok(shown(answer.task)?)
+    let task = present(answer.task)?;
+    // Progress moves on without a new version, so a task that has some is always shown.
+    if known.holds(task.version) && task.progress.is_none() {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(task.version))]).into_response());
+    }
+    Ok(shown(Some(task))?)
 }
 
 /// `DELETE /v1/tasks/{id}`
@@ -50,18 +60,22 @@ pub(super) async fn delete(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
+    version: IfMatch,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let request = v1::DeleteTaskRequest { id };
+    let request = v1::DeleteTaskRequest { id, version: version.number() };
     app.ask(&call, request, |pod, message| async { pod.tasks().delete_task(message).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The body of `POST /v1/tasks/{id}/complete`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "CompleteTask")]
 pub(super) struct Complete {
+    /// Any JSON document.
+    #[schemars(extend("x-bytes-max" = RESULT_BYTES_MAX))]
     result: Option<Box<RawValue>>,
 }
 
@@ -70,21 +84,25 @@ pub(super) async fn complete(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
+    version: IfMatch,
     params: Params,
     OptionalJsonBody(body): OptionalJsonBody<Complete>,
 ) -> Result<Response, Problem> {
     params.finish()?;
     let result = body.and_then(|body| body.value.result);
     let result = result.map(|result| String::from(Box::<str>::from(result)).into()).unwrap_or_default();
-    let request = v1::CompleteTaskRequest { id, result };
+    let request = v1::CompleteTaskRequest { id, result, version: version.number() };
     let answer = app.ask(&call, request, |pod, message| async { pod.tasks().complete_task(message).await }).await?;
     Ok(shown(answer.task)?)
 }
 
 /// The body of `POST /v1/tasks/{id}/cancel`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "CancelTask")]
 pub(super) struct Cancel {
+    /// Kept as the task's error; a longer one is cut.
+    #[schemars(extend("x-bytes-max" = ERROR_BYTES_MAX))]
     reason: Option<String>,
 }
 
@@ -93,18 +111,19 @@ pub(super) async fn cancel(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
+    version: IfMatch,
     params: Params,
     OptionalJsonBody(body): OptionalJsonBody<Cancel>,
 ) -> Result<Response, Problem> {
     params.finish()?;
     let reason = body.and_then(|body| body.value.reason).unwrap_or_default();
-    let request = v1::CancelTaskRequest { id, reason };
+    let request = v1::CancelTaskRequest { id, reason, version: version.number() };
     let answer = app.ask(&call, request, |pod, message| async { pod.tasks().cancel_task(message).await }).await?;
     Ok(shown(answer.task)?)
 }
 
 /// A body that says nothing.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
@@ -113,11 +132,12 @@ pub(super) async fn retry(
     State(app): State<App>,
     call: Call,
     TaskId(id): TaskId,
+    version: IfMatch,
     params: Params,
     _: OptionalJsonBody<Nothing>,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let request = v1::RetryTaskRequest { id };
+    let request = v1::RetryTaskRequest { id, version: version.number() };
     let answer = app.ask(&call, request, |pod, message| async { pod.tasks().retry_task(message).await }).await?;
     Ok(shown(answer.task)?)
 }

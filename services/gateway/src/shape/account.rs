@@ -1,5 +1,6 @@
 //! Users, sign-ins, namespaces and keys.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taskyard_core::{Error, Result};
 use taskyard_proto::v1::{self, who_am_i_response::Caller};
@@ -7,7 +8,7 @@ use taskyard_proto::v1::{self, who_am_i_response::Caller};
 use super::time::{Time, millis, time};
 
 /// A user.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct User {
     id: String,
     email: String,
@@ -31,7 +32,7 @@ impl TryFrom<v1::User> for User {
 }
 
 /// What a sign-in gives, with the names of OAuth 2.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Tokens {
     access_token: String,
     token_type: &'static str,
@@ -55,7 +56,7 @@ impl TryFrom<v1::Tokens> for Tokens {
 }
 
 /// A user who has signed in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SignedIn {
     user: User,
     #[serde(flatten)]
@@ -69,7 +70,7 @@ impl SignedIn {
 }
 
 /// One time that somebody signed in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SignIn {
     id: String,
     agent: String,
@@ -80,7 +81,7 @@ struct SignIn {
 }
 
 /// Sign-ins that have not ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SignIns {
     sign_ins: Vec<SignIn>,
 }
@@ -104,7 +105,7 @@ impl TryFrom<v1::ListSignInsResponse> for SignIns {
 }
 
 /// The caller.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Me {
     kind: &'static str,
     name: String,
@@ -140,7 +141,7 @@ impl TryFrom<v1::WhoAmIResponse> for Me {
 }
 
 /// What a member may do.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     Viewer,
@@ -169,7 +170,7 @@ impl Role {
 }
 
 /// A namespace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Namespace {
     name: String,
     is_personal: bool,
@@ -197,7 +198,7 @@ impl TryFrom<v1::Namespace> for Namespace {
 }
 
 /// One page of namespaces.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Namespaces {
     namespaces: Vec<Namespace>,
     next_page_token: Option<String>,
@@ -215,7 +216,7 @@ impl TryFrom<v1::ListNamespacesResponse> for Namespaces {
 }
 
 /// A member of a namespace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Member {
     user_id: String,
     email: String,
@@ -241,7 +242,7 @@ impl TryFrom<v1::Member> for Member {
 }
 
 /// One page of members.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Members {
     members: Vec<Member>,
     next_page_token: Option<String>,
@@ -259,7 +260,7 @@ impl TryFrom<v1::ListMembersResponse> for Members {
 }
 
 /// An invitation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Invitation {
     id: String,
     email: String,
@@ -283,7 +284,7 @@ impl TryFrom<v1::Invitation> for Invitation {
 }
 
 /// Open invitations.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Invitations {
     invitations: Vec<Invitation>,
 }
@@ -298,7 +299,7 @@ impl TryFrom<v1::ListInvitationsResponse> for Invitations {
 }
 
 /// A new invitation, with the secret that is not shown again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InvitationSecret {
     #[serde(flatten)]
     invitation: Invitation,
@@ -316,7 +317,7 @@ impl TryFrom<v1::CreateInvitationResponse> for InvitationSecret {
 }
 
 /// A key, without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Key {
     id: String,
     name: String,
@@ -348,7 +349,7 @@ impl TryFrom<v1::Key> for Key {
 }
 
 /// One page of keys.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Keys {
     keys: Vec<Key>,
     next_page_token: Option<String>,
@@ -366,7 +367,7 @@ impl TryFrom<v1::ListKeysResponse> for Keys {
 }
 
 /// A new key, with the secret that is not shown again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct KeySecret {
     #[serde(flatten)]
     key: Key,

@@ -2,43 +2,58 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskyard_core::{Error, EventType, Result};
 use taskyard_proto::v1;
 
 use super::{
+    described,
     task::state,
     time::{Time, time},
 };
 
 /// One page of events.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Events {
     events: Vec<Event>,
+    /// Where to read on.
     position: String,
+    /// More can be read at once.
     more: bool,
 }
 
-#[derive(Debug, Serialize)]
+/// One change of one task.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Event {
+    /// Later events have later positions.
     position: String,
     time: Option<Time>,
     #[serde(rename = "type")]
+    #[schemars(schema_with = "described::event_type")]
     kind_of_event: String,
     namespace: String,
+    #[schemars(extend("format" = "uuid"))]
     task_id: String,
+    /// The task's version after the change.
     version: u32,
+    #[schemars(schema_with = "described::optional_state")]
     from_state: Option<String>,
+    #[schemars(schema_with = "described::optional_state")]
     to_state: Option<String>,
     queue: String,
     kind: String,
+    /// The task's title as it is when the event is read.
     title: String,
+    /// The task's labels as they are when the event is read.
     labels: BTreeMap<String, String>,
     creator: String,
     run: u32,
     attempt: u32,
     error: Option<String>,
+    /// Why a run was returned.
     reason: Option<String>,
+    /// An attempt was spent.
     counted: bool,
 }
 

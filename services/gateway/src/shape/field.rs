@@ -4,7 +4,7 @@ use taskyard_core::Error;
 use taskyard_proto::v1;
 
 /// The proto's name and the JSON name, where they differ.
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 19] = [
     ("expires_time", "expires_at"),
     ("due_time", "due_at"),
     ("delay", "delay_ms"),
@@ -23,6 +23,7 @@ const NAMES: [(&str, &str); 18] = [
     ("jitter", "jitter_ms"),
     ("after_time", "after"),
     ("query", "q"),
+    ("filter.states", "filter.state"),
 ];
 
 /// An error of the tasks service, with JSON names.

@@ -3,35 +3,79 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
 };
+use serde_json::json;
 use taskyard_core::{Error, Result, TaskState, limits::shorten};
 use taskyard_proto::{
     convert::{state_to_proto, timestamp_to_proto},
     v1,
 };
 
-use crate::read::Params;
+use super::described;
+use crate::{
+    openapi::Parameter,
+    read::{Object, Params},
+};
 
-/// A filter as a JSON object.
-#[derive(Debug, Default, Deserialize)]
+/// What selects tasks; all conditions hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Filter {
+    /// Any of these.
     #[serde(deserialize_with = "states")]
+    #[schemars(schema_with = "described::state_or_states")]
     state: Vec<TaskState>,
+    /// In this queue.
+    #[schemars(schema_with = "described::optional_name")]
     queue: Option<String>,
+    /// Of this kind.
+    #[schemars(schema_with = "described::optional_name")]
     kind: Option<String>,
+    /// Created at this time or later.
     created_after: Option<DateTime<Utc>>,
+    /// Created earlier.
     created_before: Option<DateTime<Utc>>,
+    /// Finished at this time or later.
     finished_after: Option<DateTime<Utc>>,
+    /// Finished earlier.
     finished_before: Option<DateTime<Utc>>,
+    /// With all of these labels.
+    #[schemars(schema_with = "described::labels")]
     labels: BTreeMap<String, String>,
+    /// Created by this one: an e-mail address, or `key:` and a key's name.
     creator: Option<String>,
 }
 
+/// The body of a command for all tasks that match: a filter, and nothing else.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Selection {
+    pub(crate) filter: Option<Object<Filter>>,
+}
+
 impl Filter {
+    /// The query parameters of a filter.
+    pub(crate) fn parameters() -> Vec<Parameter> {
+        let states = TaskState::ALL.map(TaskState::as_str).join("|");
+        let states = json!({ "type": "string", "pattern": format!("^(({states})(,({states}))*)?$"), "example": "dead,canceled" });
+        let time = described::time;
+        vec![
+            Parameter::query("state", states, "Any of these states, with commas between."),
+            Parameter::query("queue", described::name_or_none(), "In this queue."),
+            Parameter::query("kind", described::name_or_none(), "Of this kind."),
+            Parameter::query("label", described::label(), "With this label; give it once for each."),
+            Parameter::query("creator", json!({ "type": "string" }), "Created by this one, as tasks show it."),
+            Parameter::query("created_after", time(), "Created at this time or later."),
+            Parameter::query("created_before", time(), "Created earlier."),
+            Parameter::query("finished_after", time(), "Finished at this time or later."),
+            Parameter::query("finished_before", time(), "Finished earlier."),
+        ]
+    }
+
     /// A filter as query parameters.
     pub(crate) fn from_params(params: &mut Params) -> Result<v1::TaskFilter> {
         Ok(v1::TaskFilter {
@@ -82,6 +126,8 @@ fn labels(texts: &[String]) -> Result<BTreeMap<String, String>> {
 pub(crate) struct Order(v1::TaskOrder);
 
 impl Order {
+    pub(crate) const NAMES: [&str; 4] = ["created_desc", "created_asc", "finished_desc", "finished_asc"];
+
     pub(crate) const fn number(self) -> i32 {
         self.0 as i32
     }
@@ -96,6 +142,7 @@ impl FromStr for Order {
             "created_asc" => Ok(Self(v1::TaskOrder::CreatedAsc)),
             "finished_desc" => Ok(Self(v1::TaskOrder::FinishedDesc)),
             "finished_asc" => Ok(Self(v1::TaskOrder::FinishedAsc)),
+            // As `Order::NAMES` has them.
             _ => Err("is not an order; use created_desc, created_asc, finished_desc or finished_asc"),
         }
     }
@@ -151,6 +198,15 @@ mod tests {
         assert!(read(&["a"]).unwrap_err().message.contains("team:growth"));
         assert!(read(&["a:b", "a:c"]).is_err());
         assert_eq!(read(&["a:b", "a:b"]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_order_is_read_by_its_name() {
+        for name in Order::NAMES {
+            assert!(name.parse::<Order>().is_ok(), "{name}");
+        }
+        let wrong = "up".parse::<Order>().unwrap_err();
+        assert!(Order::NAMES.iter().all(|name| wrong.contains(name)), "{wrong}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a search found.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskyard_core::{Error, Result};
 use taskyard_proto::v1;
@@ -7,14 +8,14 @@ use taskyard_proto::v1;
 use super::task::Task;
 
 /// One page of what was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hits {
     hits: Vec<Hit>,
     next_page_token: Option<String>,
     corrected_query: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Hit {
     task: Task,
     title_html: String,

@@ -1,6 +1,7 @@
 //! A schedule to be created or changed, and times to be tried.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use taskyard_core::limits::LABELS_MAX;
@@ -13,7 +14,7 @@ use super::{
 use crate::read::{Map, Object};
 
 /// A new schedule. Its limits are the tasks service's to check.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct NewSchedule {
     name: Option<String>,
@@ -27,7 +28,7 @@ pub(crate) struct NewSchedule {
 }
 
 /// What a schedule shall be.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ScheduleDefinition {
     times: Option<Object<Times>>,
@@ -39,16 +40,18 @@ pub(crate) struct ScheduleDefinition {
 }
 
 /// Times to be tried.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "SchedulePreview")]
 pub(crate) struct Preview {
     times: Option<Object<Times>>,
     count: Option<u32>,
     after: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewTimes")]
 struct Times {
     cron: Option<String>,
     time_zone: Option<String>,
@@ -59,8 +62,9 @@ struct Times {
     ends_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewTemplate")]
 struct Template {
     queue: Option<String>,
     kind: Option<String>,
@@ -73,7 +77,7 @@ struct Template {
     retry: Option<Object<Retry>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum CatchUp {
     Skip,
@@ -81,7 +85,7 @@ enum CatchUp {
     All,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Overlap {
     Allow,

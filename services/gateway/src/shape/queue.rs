@@ -1,5 +1,6 @@
 //! A queue as it stands.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskyard_core::{Error, Result};
 use taskyard_proto::v1;
@@ -7,17 +8,24 @@ use taskyard_proto::v1;
 use super::time::millis;
 
 /// A queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Queue {
     name: String,
+    /// Nothing more is started.
     paused: bool,
+    /// How many tasks may run at once; 0 is no limit.
     concurrency_max: u32,
+    /// Tasks that could start now; counted up to 100,000.
     ready: u64,
+    /// Tasks that wait for their time; counted up to 100,000.
     scheduled: u64,
+    /// Manual tasks; counted up to 100,000.
     open: u64,
     running: u64,
     oldest_ready_age_ms: Option<u64>,
+    /// Slots of the workers that serve this queue.
     worker_slots: u64,
+    /// Workers that serve this queue.
     workers: u64,
 }
 
@@ -41,9 +49,10 @@ impl TryFrom<v1::Queue> for Queue {
 }
 
 /// One page of queues.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Queues {
     queues: Vec<Queue>,
+    /// `null` at the end.
     next_page_token: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskyard_core::{Error, Result};
@@ -13,7 +14,7 @@ use super::{
 };
 
 /// A schedule. The payload and the newest ticks are there when one is read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Schedule {
     pub(crate) name: String,
     namespace: String,
@@ -33,7 +34,7 @@ pub(crate) struct Schedule {
     ticks: Vec<Tick>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Times {
     cron: Option<String>,
     time_zone: Option<String>,
@@ -44,7 +45,7 @@ struct Times {
     ends_at: Option<Time>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Template {
     queue: String,
     kind: String,
@@ -58,7 +59,7 @@ struct Template {
     payload: Option<Box<RawValue>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Tick {
     at: Option<Time>,
     kind: String,
@@ -142,7 +143,7 @@ impl TryFrom<v1::ScheduleTick> for Tick {
 }
 
 /// One page of schedules.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Schedules {
     schedules: Vec<Schedule>,
     next_page_token: Option<String>,
@@ -160,7 +161,7 @@ impl TryFrom<v1::ListSchedulesResponse> for Schedules {
 }
 
 /// When a schedule ticks next.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct NextTimes {
     times: Vec<Option<Time>>,
 }
@@ -174,7 +175,7 @@ impl TryFrom<Vec<prost_types::Timestamp>> for NextTimes {
 }
 
 /// The task of a run by hand.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Triggered {
     pub(crate) task_id: String,
     pub(crate) created: bool,

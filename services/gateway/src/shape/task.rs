@@ -3,52 +3,75 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use taskyard_core::{Error, Result};
+use taskyard_core::{Error, Result, limits::PRIORITY_MAX};
 use taskyard_proto::{convert, v1};
 
-use super::time::{Time, millis, time};
+use super::{
+    described,
+    time::{Time, millis, time},
+};
 
 /// A task. Payload and result are there when one task is read, the result once there is one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Task {
+    #[schemars(extend("format" = "uuid"))]
     pub(crate) id: String,
     namespace: String,
     queue: String,
     kind: String,
+    /// `open` is manual, for a person; `dead` has failed for good.
+    #[schemars(schema_with = "described::state")]
     state: String,
     title: String,
     description: String,
     labels: BTreeMap<String, String>,
+    #[schemars(range(max = PRIORITY_MAX))]
     priority: u32,
+    /// Who created it.
     creator: String,
     created_at: Option<Time>,
+    /// When it may start or could have started.
     due_at: Option<Time>,
+    /// The newest run's start.
     started_at: Option<Time>,
     finished_at: Option<Time>,
+    /// The longest one run may take.
     timeout_ms: Option<u64>,
     retry: Option<Retry>,
+    /// Grows by one with every change; the ETag.
+    #[schemars(range(min = 1))]
     pub(crate) version: u32,
+    /// Grows by one with every start.
     run: u32,
+    /// Failures, timeouts and lost workers so far.
     attempt: u32,
+    /// Why the last attempt failed, or the task was canceled.
     error: Option<String>,
-    progress: Option<Progress>,
+    /// How far the present run has come, if it has told.
+    pub(crate) progress: Option<Progress>,
+    /// As it was given; only where one task is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Box<RawValue>>,
+    /// As it was given, once there is one; only where one task is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
 }
 
-#[derive(Debug, Serialize)]
+/// How often and how fast a failed task is tried again.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Retry {
     attempts_max: u32,
     backoff_ms: Option<u64>,
     backoff_max_ms: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Progress {
+/// How far a run has come.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Progress {
+    #[schemars(range(max = 100))]
     percent: u32,
     message: String,
 }
@@ -98,9 +121,10 @@ impl TryFrom<v1::RetryPolicy> for Retry {
 }
 
 /// One page of tasks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Tasks {
     tasks: Vec<Task>,
+    /// `null` at the end, and only then: a page may hold fewer tasks than asked for although more follow.
     next_page_token: Option<String>,
 }
 

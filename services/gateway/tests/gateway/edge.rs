@@ -85,6 +85,12 @@ async fn rest_is_spoken_over_http_2_too() {
         let response = sender.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), status, "{host}");
     }
+    for (name, value, status) in [("x-long", "x".repeat(40_000), 431), ("host", "evil.example".to_owned(), 400)] {
+        let request = Request::get(format!("http://localhost:1/v1/tasks/{ID}")).header(name, value);
+        let response = sender.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{name}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{name}");
+    }
 }
 
 #[tokio::test]
@@ -208,7 +214,9 @@ async fn a_stop_is_clean() {
     let path = format!("/v1/tasks/{SLOW}");
     let running = with_header(&gateway, &path, "x-request-timeout-ms", "500");
     let stop = async {
-        sleep(Duration::from_millis(200)).await;
+        while gateway.fake.count() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
         gateway.shutdown.cancel();
     };
     let (answer, ()) = tokio::join!(running, stop);

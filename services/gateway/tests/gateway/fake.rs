@@ -32,6 +32,8 @@ use crate::harness::TOKEN;
 pub const MISSING: &str = "01900000-0000-7000-8000-000000000404";
 /// Its reader waits for ever.
 pub const SLOW: &str = "01900000-0000-7000-8000-000000000504";
+/// It runs, and has told how far it is.
+pub const MOVING: &str = "01900000-0000-7000-8000-000000000040";
 /// Its reader panics.
 pub const BOMB: &str = "01900000-0000-7000-8000-000000000500";
 /// Somebody else always changes it first.
@@ -105,6 +107,8 @@ fn created(given: v1::NewTask) -> Result<(v1::Task, bool), Error> {
 impl TaskService for Fake {
     type WatchTasksStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTasksResponse, Status>> + Send>>;
     type RetryTasksStream = Pin<Box<dyn Stream<Item = Result<v1::RetryTasksResponse, Status>> + Send>>;
+    type CancelTasksStream = Pin<Box<dyn Stream<Item = Result<v1::CancelTasksResponse, Status>> + Send>>;
+    type CompleteTasksStream = Pin<Box<dyn Stream<Item = Result<v1::CompleteTasksResponse, Status>> + Send>>;
 
     async fn create_task(&self, request: Request<v1::CreateTaskRequest>) -> Answer<v1::CreateTaskResponse> {
         let (task, created) = created(self.note(request).task.unwrap()).map_err(to_status)?;
@@ -131,7 +135,8 @@ impl TaskService for Fake {
             BOMB => panic!("as it was asked to"),
             _ => {}
         }
-        let task = v1::Task { payload: r#"{"a": 1.00}"#.into(), ..task(&id) };
+        let progress = (id == MOVING).then(|| v1::Progress { percent: 40, message: String::new() });
+        let task = v1::Task { payload: r#"{"a": 1.00}"#.into(), progress, ..task(&id) };
         Ok(Response::new(v1::GetTaskResponse { task: Some(task) }))
     }
 
@@ -185,7 +190,7 @@ impl TaskService for Fake {
     }
 
     async fn cancel_task(&self, request: Request<v1::CancelTaskRequest>) -> Answer<v1::CancelTaskResponse> {
-        let v1::CancelTaskRequest { id, reason } = self.note(request);
+        let v1::CancelTaskRequest { id, reason, version: _ } = self.note(request);
         let task = v1::Task { error: reason, ..task(&id) };
         Ok(Response::new(v1::CancelTaskResponse { task: Some(task) }))
     }
@@ -203,6 +208,17 @@ impl TaskService for Fake {
             return Ok(Response::new(Box::pin(ticks)));
         }
         Ok(Response::new(Box::pin(stream::iter([report(500, false), report(700, true)]))))
+    }
+
+    async fn cancel_tasks(&self, request: Request<v1::CancelTasksRequest>) -> Answer<Self::CancelTasksStream> {
+        self.note(request);
+        let report = |canceled, done| Ok(v1::CancelTasksResponse { canceled, done });
+        Ok(Response::new(Box::pin(stream::iter([report(200, false), report(300, true)]))))
+    }
+
+    async fn complete_tasks(&self, request: Request<v1::CompleteTasksRequest>) -> Answer<Self::CompleteTasksStream> {
+        self.note(request);
+        Ok(Response::new(Box::pin(stream::iter([Ok(v1::CompleteTasksResponse { completed: 2, done: true })]))))
     }
 
     async fn watch_tasks(&self, request: Request<v1::WatchTasksRequest>) -> Answer<Self::WatchTasksStream> {

@@ -39,6 +39,29 @@ fn get(id: &str) -> v1::GetTaskRequest {
 }
 
 #[tokio::test]
+async fn a_slow_call_is_cut_off_though_its_client_names_no_deadline() {
+    let gateway = start_with(SharedToken::none(), |config| config.request_timeout = Duration::from_millis(500)).await;
+    let mut tasks = TaskServiceClient::new(connect(&gateway).await);
+    let status = timeout(Duration::from_secs(5), tasks.get_task(get(SLOW))).await.expect("in time").unwrap_err();
+    assert_eq!(from_status(&status).code, ErrorCode::DeadlineExceeded, "{status:?}");
+
+    // A message that never ends.
+    let stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let begun = bytes::Bytes::from_static(&[0, 0, 0, 0, 40, 10]);
+    let body =
+        futures::StreamExt::chain(futures::stream::iter([Ok::<_, std::io::Error>(begun)]), futures::stream::pending());
+    let request = http::Request::post("http://localhost/taskyard.v1.TaskService/GetTask")
+        .header("content-type", "application/grpc")
+        .body(axum::body::Body::from_stream(body))
+        .unwrap();
+    let response = timeout(Duration::from_secs(5), sender.send_request(request)).await.expect("in time").unwrap();
+    assert_eq!(response.headers()["grpc-status"], (Code::DeadlineExceeded as i32).to_string());
+}
+
+#[tokio::test]
 async fn calls_and_their_errors_pass() {
     let gateway = start().await;
     let mut tasks = TaskServiceClient::with_interceptor(connect(&gateway).await, show);

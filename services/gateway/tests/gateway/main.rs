@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy knows only functions marked as tests")]
 
+mod browsers;
+mod description;
 mod edge;
 mod fake;
 mod grpc;
 mod harness;
+mod raw;
 mod rest;

@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::{
-    fake::{BOMB, CONTESTED, MISSING},
+    fake::{BOMB, CONTESTED, MISSING, MOVING},
     harness::{Gateway, start},
 };
 
@@ -249,7 +249,7 @@ async fn commands() {
 #[tokio::test]
 async fn retry_by_filter() {
     let gateway = start().await;
-    let answer = gateway.json("POST", "/v1/tasks/retry", r#"{"queue":"mail","state":"dead"}"#).await;
+    let answer = gateway.json("POST", "/v1/tasks/retry", r#"{"filter":{"queue":"mail","state":"dead"}}"#).await;
     assert_eq!(answer.json(), json!({ "retried": 700, "done": true }));
     assert!(seen(&gateway).contains("states: [Dead]"), "{}", seen(&gateway));
     assert_eq!(gateway.json("POST", "/v1/tasks/retry", "").await.status, 200);
@@ -258,9 +258,71 @@ async fn retry_by_filter() {
     let request = Request::post("/v1/tasks/retry")
         .header("content-type", "application/json")
         .header("x-request-timeout-ms", "300")
-        .body(Body::from(r#"{"queue":"endless"}"#))
+        .body(Body::from(r#"{"filter":{"queue":"endless"}}"#))
         .unwrap();
     assert_eq!(gateway.send(request).await.json(), json!({ "retried": 7, "done": false }));
+}
+
+#[tokio::test]
+async fn cancel_and_complete_by_filter() {
+    let gateway = start().await;
+    let body = r#"{"filter":{"queue":"mail","state":["ready","open"]},"reason":"why not"}"#;
+    let answer = gateway.json("POST", "/v1/tasks/cancel", body).await;
+    assert_eq!(answer.json(), json!({ "canceled": 300, "done": true }));
+    assert!(seen(&gateway).contains("states: [Ready, Open], queue: \"mail\""), "{}", seen(&gateway));
+    assert!(seen(&gateway).contains("reason: \"why not\""), "{}", seen(&gateway));
+    let body = r#"{"filter":{"queue":"people"},"result":{"ok": 1.00}}"#;
+    let answer = gateway.json("POST", "/v1/tasks/complete", body).await;
+    assert_eq!(answer.json(), json!({ "completed": 2, "done": true }));
+    assert!(seen(&gateway).contains(r#"{\"ok\": 1.00}"#), "byte for byte: {}", seen(&gateway));
+    let before = gateway.fake.count();
+    for path in ["/v1/tasks/cancel", "/v1/tasks/complete"] {
+        for body in ["", "{}", r#"{"queue":"mail"}"#, r#"{"filter":[]}"#, r#"{"filter":{"state":"gone"}}"#] {
+            assert!(matches!(gateway.json("POST", path, body).await.status.as_u16(), 400 | 415), "{path} {body}");
+        }
+    }
+    assert_eq!(gateway.fake.count(), before);
+}
+
+#[tokio::test]
+async fn a_task_that_the_caller_has_is_not_sent_again() {
+    let gateway = start().await;
+    let get = async |id: &str, tags: &str| {
+        let request = Request::get(format!("/v1/tasks/{id}")).header("if-none-match", tags);
+        gateway.send(request.body(Body::empty()).unwrap()).await
+    };
+    for tags in ["\"3\"", "W/\"3\"", "\"1\", \"3\"", "*"] {
+        let answer = get(ID, tags).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str(), answer.header("etag")), (304, "", "\"3\""), "{tags}");
+    }
+    for tags in ["\"2\"", "3", "\"\""] {
+        assert_eq!(get(ID, tags).await.status, 200, "{tags}");
+    }
+    // Its progress moves on within one version.
+    assert_eq!(get(MOVING, "\"3\"").await.status, 200);
+    assert_eq!(get(MISSING, "*").await.status, 404);
+}
+
+#[tokio::test]
+async fn commands_are_made_for_a_version() {
+    let gateway = start().await;
+    let path = format!("/v1/tasks/{ID}");
+    for (method, path) in [
+        ("DELETE", path.clone()),
+        ("POST", format!("{path}/complete")),
+        ("POST", format!("{path}/cancel")),
+        ("POST", format!("{path}/retry")),
+    ] {
+        let send = async |tag: &str| {
+            let request = Request::builder().method(method).uri(&path).header("content-type", "application/json");
+            gateway.send(request.header("if-match", tag).body(Body::from("{}")).unwrap()).await
+        };
+        send("\"7\"").await;
+        assert!(seen(&gateway).contains("version: 7"), "{path}: {}", seen(&gateway));
+        send("*").await;
+        assert!(seen(&gateway).contains("version: 0"), "{path}: {}", seen(&gateway));
+        assert_eq!(send("7").await.problem().0, 400, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
-//! What people do to tasks.
+//! What people do to single tasks.
+//!
+//! Each command can be made for a version of the task: it is refused once somebody else has changed it, and the same
+//! command again, which finds what it has done itself, is answered as the first time.
 
 use std::time::Duration;
 
@@ -7,7 +10,7 @@ use taskyard_core::{
     Error, ErrorCode, Identity, Result, TaskState,
     identity::Caller,
     limits,
-    task::{Filter, Namespace, NewTask, Order, Start, Task},
+    task::{Namespace, NewTask, Start, Task},
 };
 use taskyard_postgres::{Failure, failure};
 use taskyard_proto::v1::StopReason;
@@ -19,14 +22,12 @@ use crate::{
     store::{
         commands::{self, Update, Updated},
         create::Create,
-        list, read,
+        read,
     },
 };
 
 /// How often a command looks again when the task changes under its hands.
 const TRIES_MAX: u32 = 20;
-/// Tasks of one statement of a retry by filter.
-const RETRY_CHUNK: u32 = 200;
 
 impl App {
     /// Creates tasks; each is answered for itself, in order.
@@ -71,12 +72,11 @@ impl App {
     /// Cancels a waiting or running task. A canceled one stays as it is.
     ///
     /// # Errors
-    /// If there is none, or it is completed or dead.
-    pub async fn cancel(&self, namespace: Namespace, id: Uuid, reason: &str) -> Result<Task> {
-        let reason = limits::clean_message(reason, limits::ERROR_BYTES_MAX);
-        let reason = (!reason.is_empty()).then_some(reason.as_str());
+    /// If there is none, it has another version, or is completed or dead.
+    pub async fn cancel(&self, namespace: Namespace, id: Uuid, version: Option<u32>, reason: &str) -> Result<Task> {
+        let reason = reason_of(reason);
         for _ in 0..TRIES_MAX {
-            let canceled = commands::task_cancel(&self.pool, namespace, id, reason).await;
+            let canceled = commands::task_cancel(&self.pool, namespace, id, stored(version), reason.as_deref()).await;
             if let Some(canceled) = settled(canceled)? {
                 fault::reach(FaultPoint::CancelCommitted);
                 if let Some((run, session)) = canceled.run {
@@ -91,8 +91,11 @@ impl App {
                 return self.get(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
+            if task.state == TaskState::Canceled && is_done_for(&task, version) {
+                return Ok(task);
+            }
+            check_version(&task, version)?;
             match task.state {
-                TaskState::Canceled => return Ok(task),
                 TaskState::Completed | TaskState::Dead => return Err(wrong_state(&task, "canceled")),
                 _ => self.look_again().await,
             }
@@ -103,12 +106,11 @@ impl App {
     /// Completes a manual task. One that is completed stays as it is.
     ///
     /// # Errors
-    /// If there is none, or it is not open.
-    pub async fn complete(&self, namespace: Namespace, id: Uuid, result: &[u8]) -> Result<Task> {
-        let result = if result.is_empty() { b"null" } else { result };
-        limits::check_json("result", result, limits::RESULT_BYTES_MAX)?;
+    /// If there is none, it has another version, or is not open.
+    pub async fn complete(&self, namespace: Namespace, id: Uuid, version: Option<u32>, result: &[u8]) -> Result<Task> {
+        let result = checked_result(result)?;
         for _ in 0..TRIES_MAX {
-            let completed = commands::task_complete_open(&self.pool, namespace, id, result).await;
+            let completed = commands::task_complete_open(&self.pool, namespace, id, stored(version), result).await;
             if settled(completed.map(|done| done.then_some(())))?.is_some() {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
@@ -116,8 +118,12 @@ impl App {
                 return self.get(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
+            let by_hand = task.state == TaskState::Completed && task.kind == limits::KIND_MANUAL;
+            if by_hand && is_done_for(&task, version) {
+                return Ok(task);
+            }
+            check_version(&task, version)?;
             match task.state {
-                TaskState::Completed if task.kind == limits::KIND_MANUAL => return Ok(task),
                 TaskState::Open => self.look_again().await,
                 _ => return Err(wrong_state(&task, "completed by hand")),
             }
@@ -128,60 +134,26 @@ impl App {
     /// Makes a dead or canceled task active again. One that is active stays as it is.
     ///
     /// # Errors
-    /// If there is none, or it is completed.
-    pub async fn retry(&self, namespace: Namespace, id: Uuid) -> Result<Task> {
+    /// If there is none, it has another version, or is completed.
+    pub async fn retry(&self, namespace: Namespace, id: Uuid, version: Option<u32>) -> Result<Task> {
         for _ in 0..TRIES_MAX {
-            let revived = commands::task_revive_batch(&self.pool, namespace, &[id]).await;
+            let revived = commands::task_revive_batch(&self.pool, namespace, &[id], stored(version)).await;
             if let Some((ready, _)) = settled(revived.map(|revived| (revived.1 > 0).then_some(revived)))? {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.ready(ready);
                 return self.get(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
+            if !task.state.is_finished() && is_done_for(&task, version) {
+                return Ok(task);
+            }
+            check_version(&task, version)?;
             match task.state {
-                TaskState::Dead | TaskState::Canceled => self.look_again().await,
                 TaskState::Completed => return Err(wrong_state(&task, "retried")),
-                _ => return Ok(task),
+                _ => self.look_again().await,
             }
         }
         Err(busy(id))
-    }
-
-    /// Retries the next dead tasks that match. Returns how many, and whether that was all.
-    ///
-    /// # Errors
-    /// If the filter names other states, or the database cannot be reached.
-    pub async fn retry_some(
-        &self,
-        namespace: Namespace,
-        filter: &Filter,
-        after: &mut Option<list::Cursor>,
-    ) -> Result<(u64, bool)> {
-        if filter.states.iter().any(|state| *state != TaskState::Dead) {
-            return Err(Error::invalid(
-                "filter.states",
-                "only dead tasks are retried by filter; leave it empty or say dead",
-            ));
-        }
-        let filter = Filter { states: vec![TaskState::Dead], ..filter.clone() };
-        self.check_index_for(&filter).await?;
-        let page = list::task_list(&self.pool, namespace, &filter, Order::CreatedAsc, *after, RETRY_CHUNK)
-            .await
-            .map_err(failure::to_error)?;
-        let ids: Vec<Uuid> = page.tasks.iter().map(|task| task.id).collect();
-        let mut retried = 0;
-        if !ids.is_empty() {
-            let revived = commands::task_revive_batch(&self.pool, namespace, &ids).await;
-            let Some((ready, count)) = settled(revived.map(Some))? else {
-                // The same page again.
-                return Ok((0, false));
-            };
-            fault::reach(FaultPoint::CommandCommitted);
-            self.wakes.ready(ready);
-            retried = count as u64;
-        }
-        *after = page.next;
-        Ok((retried, page.next.is_none()))
     }
 
     /// Changes a task.
@@ -190,8 +162,6 @@ impl App {
     /// If there is none, it has another version, or its state does not allow the change.
     pub async fn update(&self, namespace: Namespace, update: taskyard_proto::convert::Update) -> Result<Task> {
         let id = update.id;
-        // A number that no task can have matches none.
-        let version = update.version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
         let now = Utc::now();
         let due_at = update.start.map(|start| due_time(start, now));
         let changes = Update {
@@ -200,7 +170,7 @@ impl App {
             labels: update.labels,
             priority: update.priority,
             due_at,
-            version,
+            version: stored(update.version),
         };
         for _ in 0..TRIES_MAX {
             let updated = commands::task_update_active(&self.pool, namespace, id, &changes).await;
@@ -214,10 +184,7 @@ impl App {
                 return self.get(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
-            if changes.version.is_some_and(|version| version.cast_unsigned() != task.version) {
-                let message = format!("the task has version {}; read it again and decide anew", task.version);
-                return Err(Error::new(ErrorCode::VersionMismatch, message));
-            }
+            check_version(&task, update.version)?;
             if changes.due_at.is_some() && !matches!(task.state, TaskState::Ready | TaskState::Scheduled) {
                 return Err(wrong_state(&task, "given another time"));
             }
@@ -240,16 +207,17 @@ impl App {
     /// Deletes a task that does not run.
     ///
     /// # Errors
-    /// If there is none, or it runs.
-    pub async fn delete(&self, namespace: Namespace, id: Uuid) -> Result<()> {
+    /// If there is none, it has another version, or runs.
+    pub async fn delete(&self, namespace: Namespace, id: Uuid, version: Option<u32>) -> Result<()> {
         for _ in 0..TRIES_MAX {
-            let deleted = commands::task_delete(&self.pool, namespace, id).await;
+            let deleted = commands::task_delete(&self.pool, namespace, id, stored(version)).await;
             if settled(deleted.map(|done| done.then_some(())))?.is_some() {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
                 return Ok(());
             }
             let task = self.get(namespace, id).await?;
+            check_version(&task, version)?;
             if task.state == TaskState::Running {
                 return Err(wrong_state(&task, "deleted; cancel it first"));
             }
@@ -258,17 +226,48 @@ impl App {
         Err(busy(id))
     }
 
-    async fn look_again(&self) {
+    pub(super) async fn look_again(&self) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// What a statement did; nothing if it must be repeated at once.
-fn settled<T>(result: Result<Option<T>, sqlx::Error>) -> Result<Option<T>> {
+pub(super) fn settled<T>(result: Result<Option<T>, sqlx::Error>) -> Result<Option<T>> {
     match result {
         Err(error) if Failure::of(&error) == Failure::Repeat => Ok(None),
         result => result.map_err(failure::to_error),
     }
+}
+
+/// A reason as it is kept.
+pub(super) fn reason_of(text: &str) -> Option<String> {
+    Some(limits::clean_message(text, limits::ERROR_BYTES_MAX)).filter(|reason| !reason.is_empty())
+}
+
+/// A result as it is kept.
+pub(super) fn checked_result(result: &[u8]) -> Result<&[u8]> {
+    let result = if result.is_empty() { b"null" } else { result };
+    limits::check_json("result", result, limits::RESULT_BYTES_MAX)?;
+    Ok(result)
+}
+
+/// A version as it is stored. A number that no task can have matches none.
+fn stored(version: Option<u32>) -> Option<i32> {
+    version.map(|version| i32::try_from(version).unwrap_or(i32::MAX))
+}
+
+/// Whether a task that stands as a command wants it stands so for this version: it stood so already, or the command
+/// itself, whose answer was lost, came right after.
+fn is_done_for(task: &Task, version: Option<u32>) -> bool {
+    version.is_none_or(|version| task.version == version || task.version.checked_sub(1) == Some(version))
+}
+
+fn check_version(task: &Task, version: Option<u32>) -> Result<()> {
+    if version.is_none_or(|version| version == task.version) {
+        return Ok(());
+    }
+    let message = format!("the task has version {}; read it again and decide anew", task.version);
+    Err(Error::new(ErrorCode::VersionMismatch, message))
 }
 
 /// As it stands on a task: an e-mail address, or a key's name.

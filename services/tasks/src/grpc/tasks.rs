@@ -10,16 +10,16 @@ use taskyard_proto::{
     convert::{self, read_position, read_task_id, task_to_proto},
     status::to_status,
     v1::{
-        self, CancelTaskRequest, CancelTaskResponse, CompleteTaskRequest, CompleteTaskResponse, CreateTaskRequest,
-        CreateTaskResponse, CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest,
-        DeleteTaskResponse, GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest,
-        ListTasksResponse, RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse, SearchHit,
-        SearchTasksRequest, SearchTasksResponse, SnippetPart, UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest,
-        WatchTasksResponse, create_tasks_result,
+        self, CancelTaskRequest, CancelTaskResponse, CancelTasksRequest, CancelTasksResponse, CompleteTaskRequest,
+        CompleteTaskResponse, CompleteTasksRequest, CompleteTasksResponse, CreateTaskRequest, CreateTaskResponse,
+        CreateTasksRequest, CreateTasksResponse, CreateTasksResult, CreatedTask, DeleteTaskRequest, DeleteTaskResponse,
+        GetTaskRequest, GetTaskResponse, ListEventsRequest, ListEventsResponse, ListTasksRequest, ListTasksResponse,
+        RetryTaskRequest, RetryTaskResponse, RetryTasksRequest, RetryTasksResponse, SearchHit, SearchTasksRequest,
+        SearchTasksResponse, SnippetPart, UpdateTaskRequest, UpdateTaskResponse, WatchTasksRequest, WatchTasksResponse,
+        create_tasks_result,
     },
 };
 use taskyard_runtime::identity::caller;
-use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -30,17 +30,20 @@ use crate::{
         commands::creator,
         creates::NewState,
         search::{Piece, Search},
+        sweeps::Sweep,
     },
     store::{epoch, events},
     watch::{self, Wanted},
 };
 
-type ResponseStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type ResponseStream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl v1::task_service_server::TaskService for Api {
     type WatchTasksStream = ResponseStream<WatchTasksResponse>;
     type RetryTasksStream = ResponseStream<RetryTasksResponse>;
+    type CancelTasksStream = ResponseStream<CancelTasksResponse>;
+    type CompleteTasksStream = ResponseStream<CompleteTasksResponse>;
 
     async fn create_task(&self, request: Request<CreateTaskRequest>) -> Result<Response<CreateTaskResponse>, Status> {
         let created = async { self.create_one(&*caller(&request)?, request.into_inner()).await };
@@ -114,9 +117,10 @@ impl v1::task_service_server::TaskService for Api {
     async fn delete_task(&self, request: Request<DeleteTaskRequest>) -> Result<Response<DeleteTaskResponse>, Status> {
         let deleted = async {
             let caller = caller(&request)?;
-            let id = read_task_id("id", &request.get_ref().id)?;
+            let DeleteTaskRequest { id, version } = request.into_inner();
+            let id = read_task_id("id", &id)?;
             self.check(&caller, id).await?;
-            self.app.delete(caller.namespace, id).await
+            self.app.delete(caller.namespace, id, given(version)).await
         };
         deleted.await.map_err(to_status)?;
         Ok(Response::new(DeleteTaskResponse {}))
@@ -128,10 +132,10 @@ impl v1::task_service_server::TaskService for Api {
     ) -> Result<Response<CompleteTaskResponse>, Status> {
         let task = async {
             let caller = caller(&request)?;
-            let request = request.into_inner();
-            let id = read_task_id("id", &request.id)?;
+            let CompleteTaskRequest { id, result, version } = request.into_inner();
+            let id = read_task_id("id", &id)?;
             self.check(&caller, id).await?;
-            Ok(self.show(&caller, self.app.complete(caller.namespace, id, &request.result).await?))
+            Ok(self.show(&caller, self.app.complete(caller.namespace, id, given(version), &result).await?))
         };
         Ok(Response::new(CompleteTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
@@ -139,10 +143,10 @@ impl v1::task_service_server::TaskService for Api {
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<CancelTaskResponse>, Status> {
         let task = async {
             let caller = caller(&request)?;
-            let request = request.into_inner();
-            let id = read_task_id("id", &request.id)?;
+            let CancelTaskRequest { id, reason, version } = request.into_inner();
+            let id = read_task_id("id", &id)?;
             self.check(&caller, id).await?;
-            Ok(self.show(&caller, self.app.cancel(caller.namespace, id, &request.reason).await?))
+            Ok(self.show(&caller, self.app.cancel(caller.namespace, id, given(version), &reason).await?))
         };
         Ok(Response::new(CancelTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
@@ -150,9 +154,10 @@ impl v1::task_service_server::TaskService for Api {
     async fn retry_task(&self, request: Request<RetryTaskRequest>) -> Result<Response<RetryTaskResponse>, Status> {
         let task = async {
             let caller = caller(&request)?;
-            let id = read_task_id("id", &request.get_ref().id)?;
+            let RetryTaskRequest { id, version } = request.into_inner();
+            let id = read_task_id("id", &id)?;
             self.check(&caller, id).await?;
-            Ok(self.show(&caller, self.app.retry(caller.namespace, id).await?))
+            Ok(self.show(&caller, self.app.retry(caller.namespace, id, given(version)).await?))
         };
         Ok(Response::new(RetryTaskResponse { task: Some(task.await.map_err(to_status)?) }))
     }
@@ -162,29 +167,31 @@ impl v1::task_service_server::TaskService for Api {
         request: Request<RetryTasksRequest>,
     ) -> Result<Response<Self::RetryTasksStream>, Status> {
         let caller = caller(&request).map_err(to_status)?;
-        let filter = convert::filter(request.into_inner().filter);
-        let filter = filter.and_then(|filter| within(&caller, filter)).map_err(to_status)?;
-        let (sender, receiver) = mpsc::channel(4);
-        let api = self.clone();
-        tokio::spawn(async move {
-            let mut after = None;
-            let mut retried = 0;
-            loop {
-                let message = match api.app.retry_some(caller.namespace, &filter, &mut after).await {
-                    Ok((some, done)) => {
-                        retried += some;
-                        Ok(RetryTasksResponse { retried, done })
-                    }
-                    Err(error) => Err(to_status(error)),
-                };
-                let is_last = message.as_ref().map_or(true, |message| message.done);
-                // The caller has gone: what was retried stays so.
-                if sender.send(message).await.is_err() || is_last || api.stop.is_cancelled() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let filter = convert::filter(request.into_inner().filter).and_then(|filter| within(&caller, filter));
+        let sweep = filter.and_then(Sweep::retry).map_err(to_status)?;
+        Ok(self.sweep(caller.namespace, sweep, |retried, done| RetryTasksResponse { retried, done }))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        request: Request<CancelTasksRequest>,
+    ) -> Result<Response<Self::CancelTasksStream>, Status> {
+        let caller = caller(&request).map_err(to_status)?;
+        let CancelTasksRequest { filter, reason } = request.into_inner();
+        let filter = convert::filter(filter).and_then(|filter| within(&caller, filter));
+        let sweep = filter.and_then(|filter| Sweep::cancel(filter, &reason)).map_err(to_status)?;
+        Ok(self.sweep(caller.namespace, sweep, |canceled, done| CancelTasksResponse { canceled, done }))
+    }
+
+    async fn complete_tasks(
+        &self,
+        request: Request<CompleteTasksRequest>,
+    ) -> Result<Response<Self::CompleteTasksStream>, Status> {
+        let caller = caller(&request).map_err(to_status)?;
+        let CompleteTasksRequest { filter, result } = request.into_inner();
+        let filter = convert::filter(filter).and_then(|filter| within(&caller, filter));
+        let sweep = filter.and_then(|filter| Sweep::complete(filter, &result)).map_err(to_status)?;
+        Ok(self.sweep(caller.namespace, sweep, |completed, done| CompleteTasksResponse { completed, done }))
     }
 
     async fn watch_tasks(
@@ -338,6 +345,11 @@ fn within(caller: &Identity, mut filter: Filter) -> Result<Filter> {
 
 fn snippet_part(piece: Piece) -> SnippetPart {
     SnippetPart { text: piece.text, matched: piece.is_match }
+}
+
+/// A version that a caller names; 0 is none.
+fn given(version: u32) -> Option<u32> {
+    Some(version).filter(|version| *version != 0)
 }
 
 /// A task as it stands right after its create.

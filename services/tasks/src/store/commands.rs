@@ -1,5 +1,5 @@
 //! What people do to one task: cancel, complete by hand, retry, update, delete. Each is one statement that locks the
-//! active row, or the finished one.
+//! active row, or the finished one. What is done to many tasks at once stands in [`super::sweeps`].
 //!
 //! An empty answer means that the task did not stand so at that moment; the caller reads and decides.
 //!
@@ -29,6 +29,7 @@ pub async fn task_cancel(
     pool: &PgPool,
     namespace: Namespace,
     id: Uuid,
+    version: Option<i32>,
     reason: Option<&str>,
 ) -> Result<Option<Canceled>, sqlx::Error> {
     let row = sqlx::query!(
@@ -36,7 +37,10 @@ pub async fn task_cancel(
         with picked as materialized (
             select *
             from tasks.active
-            where namespace = $1 and id = $2 and xact < pg_current_xact_id()::text::bigint
+            where namespace = $1
+                and id = $2
+                and ($4::int is null or version = $4)
+                and xact < pg_current_xact_id()::text::bigint
             for update
         ),
         gone as (
@@ -70,6 +74,7 @@ pub async fn task_cancel(
         namespace,
         id,
         reason,
+        version,
     )
     .fetch_optional(pool)
     .await?;
@@ -85,6 +90,7 @@ pub async fn task_complete_open(
     pool: &PgPool,
     namespace: Namespace,
     id: Uuid,
+    version: Option<i32>,
     result: &[u8],
 ) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
@@ -92,7 +98,11 @@ pub async fn task_complete_open(
         with picked as materialized (
             select *
             from tasks.active
-            where namespace = $1 and id = $2 and state = 1 and xact < pg_current_xact_id()::text::bigint
+            where namespace = $1
+                and id = $2
+                and state = 1
+                and ($4::int is null or version = $4)
+                and xact < pg_current_xact_id()::text::bigint
             for update
         ),
         gone as (
@@ -123,6 +133,7 @@ pub async fn task_complete_open(
         namespace,
         id,
         result,
+        version,
     )
     .fetch_optional(pool)
     .await?;
@@ -130,11 +141,12 @@ pub async fn task_complete_open(
 }
 
 /// Makes dead or canceled tasks active again, with all their attempts; the run number goes on. Returns those that are
-/// ready now, manual ones aside, and how many there were.
+/// ready now, manual ones aside, and how many there were. A version is that of a single task.
 pub async fn task_revive_batch(
     pool: &PgPool,
     namespace: Namespace,
     ids: &[Uuid],
+    version: Option<i32>,
 ) -> Result<(Vec<ReadyTask>, usize), sqlx::Error> {
     let rows = sqlx::query!(
         r#"
@@ -144,6 +156,7 @@ pub async fn task_revive_batch(
             where namespace = $1
                 and id = any ($2)
                 and state in (6, 7)
+                and ($3::int is null or version = $3)
                 and xact < pg_current_xact_id()::text::bigint
             order by id
             for update
@@ -188,6 +201,7 @@ pub async fn task_revive_batch(
         "#,
         namespace,
         ids,
+        version,
     )
     .fetch_all(pool)
     .await?;
@@ -376,19 +390,31 @@ pub async fn task_update_finished(
 }
 
 /// Deletes a task that does not run. The emptied document stays, so that its id stays taken.
-pub async fn task_delete(pool: &PgPool, namespace: Namespace, id: Uuid) -> Result<bool, sqlx::Error> {
+pub async fn task_delete(
+    pool: &PgPool,
+    namespace: Namespace,
+    id: Uuid,
+    version: Option<i32>,
+) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
         r#"
         with waiting as materialized (
             select namespace, id, version, run, state, attempt, returns, queue, kind
             from tasks.active
-            where namespace = $1 and id = $2 and state <> 4 and xact < pg_current_xact_id()::text::bigint
+            where namespace = $1
+                and id = $2
+                and state <> 4
+                and ($3::int is null or version = $3)
+                and xact < pg_current_xact_id()::text::bigint
             for update
         ),
         done as materialized (
             select namespace, id, version, run, state, attempt, 0::smallint as returns, queue, kind
             from tasks.finished
-            where namespace = $1 and id = $2 and xact < pg_current_xact_id()::text::bigint
+            where namespace = $1
+                and id = $2
+                and ($3::int is null or version = $3)
+                and xact < pg_current_xact_id()::text::bigint
             for update
         ),
         picked as materialized (
@@ -419,6 +445,7 @@ pub async fn task_delete(pool: &PgPool, namespace: Namespace, id: Uuid) -> Resul
         "#,
         namespace,
         id,
+        version,
     )
     .fetch_optional(pool)
     .await?;

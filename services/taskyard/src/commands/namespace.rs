@@ -13,8 +13,7 @@ use crate::{
     exit::{Outcome, Usage},
     json,
     output::{Output, is_watched, note},
-    profile,
-    progress,
+    profile, progress,
     server::ServerArgs,
     text::{InvitationTable, MemberTable, NamespaceTable},
 };

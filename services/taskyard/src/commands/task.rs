@@ -12,6 +12,7 @@ mod import;
 mod list;
 mod retry;
 mod search;
+mod sweep;
 mod update;
 mod wait;
 mod watch;
@@ -51,7 +52,7 @@ enum Command {
     Cancel(cancel::Args),
     /// Make dead or canceled tasks ready again, with all their attempts
     Retry(retry::Args),
-    /// Complete a task of kind `manual`
+    /// Complete tasks of kind `manual`
     Complete(complete::Args),
     /// Create tasks from JSON lines
     Import(import::Args),

@@ -60,6 +60,8 @@ pub struct Args {
     /// Names by which clients may call this server, `*` for any; if not given: on loopback its usual names, else any
     #[arg(long = "host", env = "TASKYARD_GATEWAY_HOSTS", value_delimiter = ',', value_name = "HOST")]
     hosts: Vec<String>,
+    #[command(flatten)]
+    browser: taskyard_gateway::BrowserArgs,
     /// Let `http` tasks reach private addresses: loopback, this network, the cloud's metadata service
     #[arg(long)]
     allow_private_addresses: bool,

@@ -100,6 +100,34 @@ async fn who_waits_learns_how_it_ended() -> Result<()> {
 }
 
 #[tokio::test]
+async fn all_that_match_are_canceled_or_completed() -> Result<()> {
+    let up = Up::start().await?;
+    // Lines are known by their number and content.
+    for (kind, queue, line) in [("manual", "people", "{}\n"), ("for-nobody", "mail", "{\"priority\": 6}\n")] {
+        let import = ["task", "import", "--kind", kind, "--queue", queue];
+        up.call_with(&import, line.repeat(250).as_bytes())?.good()?;
+    }
+    let all = up.call(&["task", "cancel", "--all-active"])?;
+    assert!(all.code == 1 && all.err.contains("INVALID_INPUT"), "nothing is named: {all:?}");
+    let canceled =
+        up.call(&["task", "cancel", "--all-active", "--queue", "mail", "--state", "ready", "--reason", "x", "--json"])?;
+    assert_eq!(canceled.document()?["canceled"], 250);
+    let completed = up.call(&["task", "complete", "--all-open", "--queue", "people", "--result", "[1]"])?;
+    assert_eq!(completed.good()?, "250 tasks are completed\n");
+    assert!(up.call(&["task", "list", "--state", "open", "--state", "ready", "--json"])?.documents()?.is_empty());
+    assert_eq!(up.call(&["task", "list", "--state", "canceled", "--limit", "1", "--json"])?.document()?["error"], "x");
+    up.stop().await
+}
+
+#[tokio::test]
+async fn the_description_is_that_of_the_server() -> Result<()> {
+    let up = Up::start().await?;
+    let printed: Value = serde_json::from_str(&up.call(&["openapi"])?.good()?)?;
+    assert_eq!(printed, up.rest("/openapi.json")?);
+    up.stop().await
+}
+
+#[tokio::test]
 async fn a_list_walks_all_pages_and_ends_with_its_reader() -> Result<()> {
     let up = Up::start().await?;
     up.call_with(&["task", "import", "--kind", "manual"], "{}\n".repeat(1_200).as_bytes())?.good()?;

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{each::each, filter::FilterArgs};
-use crate::{exit::Outcome, output::is_watched, progress, server::ServerArgs};
+use super::{each::each, filter::FilterArgs, sweep};
+use crate::{exit::Outcome, server::ServerArgs};
 
 /// Which tasks.
 #[derive(clap::Args, Debug)]
@@ -32,20 +31,8 @@ pub async fn run(server: &ServerArgs, args: Args) -> Outcome {
     if !args.all_dead {
         return each(server, &args.ids, async |id| client.retry_task(id).await.map(Some)).await;
     }
-    let bar = if is_watched() { progress::spinner() } else { ProgressBar::hidden() };
     let mut retry = client.retry_tasks(args.filter.into_filter(&[]));
-    let mut retried = 0;
-    while let Some(told) = retry.next().await? {
-        retried = told.retried;
-        bar.set_message(format!("{retried} retried"));
-    }
-    bar.finish_and_clear();
-    let mut output = server.output();
-    if output.is_json() {
-        output.json(&Retried { retried })?;
-    } else {
-        output.line(&format!("{retried} dead tasks are ready again"))?;
-    }
-    output.flush()?;
+    let retried = sweep::follow("retried", async || Ok(retry.next().await?.map(|told| told.retried))).await?;
+    sweep::show(server, &Retried { retried }, &format!("{retried} dead tasks are ready again"))?;
     Ok(ExitCode::SUCCESS)
 }
