@@ -1,7 +1,11 @@
-//! Redis (or Valkey): the lock that decides who may try to lead, and the channel on which all processes are told what
+//! Redis (or Valkey): the lock that decides who may try to lead, rate limits, and the channel on which all processes hear what
 //! has changed of what they hold in memory.
 //!
 //! Nothing is kept only here, and nothing waits for it: every call fails within a second.
+
+mod rate;
+
+pub use rate::{Admission, Rate};
 
 use std::time::Duration;
 

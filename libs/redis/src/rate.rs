@@ -1,0 +1,68 @@
+//! A rate limit that all processes share: at most so many in any window that ends now.
+//!
+//! The window is counted in 60 slots, the oldest one whole although part of it may be over: so a window never holds
+//! more than the limit, and what was used is free again a sixtieth of the window late at most. Asking is one call; what
+//! is refused is not counted. The time is the server's, so gateways whose clocks differ count alike.
+
+use std::time::Duration;
+
+use fred::prelude::LuaInterface;
+
+use crate::Redis;
+
+/// Answers: 1 if it is admitted, how many are left, and in how many milliseconds the oldest slot is free.
+const ADMIT: &str = "
+local limit, window, slots = tonumber(ARGV[1]), tonumber(ARGV[2]), 60
+local time = redis.call('time')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local width = math.ceil(window / slots)
+local slot = math.floor(now / width)
+local used, first = 0, slot
+local counts = redis.call('hgetall', KEYS[1])
+for at = 1, #counts, 2 do
+    local number = tonumber(counts[at])
+    if number < slot - slots then
+        redis.call('hdel', KEYS[1], counts[at])
+    else
+        used = used + tonumber(counts[at + 1])
+        first = math.min(first, number)
+    end
+end
+local admitted = 0
+if used < limit then
+    admitted, used = 1, used + 1
+    redis.call('hincrby', KEYS[1], slot, 1)
+    redis.call('pexpire', KEYS[1], window + 2 * width)
+end
+return {admitted, math.max(limit - used, 0), (first + slots + 1) * width - now}";
+
+/// How many in how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub limit: u32,
+    pub window: Duration,
+}
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    pub is_admitted: bool,
+    /// How many more would be admitted now.
+    pub left: u32,
+    /// When the oldest that are counted are not counted any more.
+    pub free_in: Duration,
+}
+
+impl Redis {
+    /// Counts one more of `who`, if the rate has room for it.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub async fn admit(&self, who: &str, rate: Rate) -> Result<Admission, fred::error::Error> {
+        let window_ms = rate.window.as_millis().max(1).to_string();
+        let key = format!("{}:rate:{who}", self.prefix);
+        let (admitted, left, free_in_ms): (u32, u32, u64) =
+            self.client.eval(ADMIT, key, vec![rate.limit.to_string(), window_ms]).await?;
+        Ok(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })
+    }
+}
