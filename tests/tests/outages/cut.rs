@@ -252,13 +252,14 @@ async fn a_limit_is_told_by_a_pod_that_starts_without_nats() -> Result<()> {
     let url = proxy.url_through(stack.sandbox.nats_url())?;
     proxy.cut();
     // It answers calls although it is not ready.
-    let late = stack.ready_process(&[("NATS_URL", url)]).await?;
+    let mut late = stack.ready_process(&[("NATS_URL", url)]).await?;
     let client = Client::new(Pods::connect([late.url()], Token::none())?);
     client.create_task(NewTask { queue: NARROW.into(), ..new_task("manual") }).await?;
     client.set_queue_limits(NARROW, NARROW_LIMIT).await?;
     proxy.heal();
-    // Sooner than the leader reads all limits anew.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    late.process.wait_for_output("event: connected", SETTLED).await?;
+    // Time for one message, and sooner than the leader reads all limits anew.
+    tokio::time::sleep(Duration::from_secs(1)).await;
 
     let options = WorkerOptions { kinds: vec!["short".into()], slots: TASKS, ..WorkerOptions::default() };
     let mut worker = RawWorker::open(&leads.url(), options).await?;
