@@ -129,7 +129,7 @@ pub async fn in_folder(client: &Client, folder: &Path, service: &str) -> Result<
     Ok(Identity { certificate: read(CERTIFICATE).await?, key: read(KEY).await? })
 }
 
-/// A cluster has one server of this API: where it is another product's, nothing is touched.
+/// Our registration of the API. A cluster has one server of it: where it is another product's, nothing is touched.
 async fn own_api_service(client: &Client, service: &str) -> Result<APIServiceSpec> {
     let services: Api<APIService> = Api::all(client.clone());
     let name = api::api_service();

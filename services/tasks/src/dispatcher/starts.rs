@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::Utc;
 use futures::{Stream, StreamExt};
 use sqlx::{Connection, PgConnection};
 use taskyard_core::task::Namespace;
@@ -197,6 +198,9 @@ impl Starts {
     async fn begin(&mut self) -> Result<(), End> {
         self.read_limits().await?;
         self.term.queues_have_changed();
+        // The other loops may have looked before this one listened: what was told in between, nobody heard.
+        self.term.is_due_at(Utc::now());
+        self.term.events.notify_one();
         fault::reach(FaultPoint::TermRead);
         let begun = Instant::now();
         while let Err(error) = self.term.app.bus.ensure_streams().await {
