@@ -90,13 +90,13 @@ async fn anothers_objects_are_not_there() -> Result<()> {
             ))
             .await
             .map(drop),
-        tasks.delete_task(shown(token, v1::DeleteTaskRequest { id: id.clone() })).await.map(drop),
+        tasks.delete_task(shown(token, v1::DeleteTaskRequest { id: id.clone(), version: 0 })).await.map(drop),
         tasks
             .complete_task(shown(token, v1::CompleteTaskRequest { id: id.clone(), ..Default::default() }))
             .await
             .map(drop),
         tasks.cancel_task(shown(token, v1::CancelTaskRequest { id: id.clone(), ..Default::default() })).await.map(drop),
-        tasks.retry_task(shown(token, v1::RetryTaskRequest { id: id.clone() })).await.map(drop),
+        tasks.retry_task(shown(token, v1::RetryTaskRequest { id: id.clone(), version: 0 })).await.map(drop),
     ];
     for code in codes {
         assert_eq!(code.expect_err("it is not there").code(), Code::NotFound);

@@ -155,7 +155,7 @@ async fn readers_die_in_the_middle() -> Result<()> {
 #[tokio::test]
 async fn the_index_goes_on_in_a_new_epoch() -> Result<()> {
     let setup = with(vec![titled("first", "")]).await?;
-    taskyard_tasks::advance_epoch(setup.stack.sandbox.database_url()).await?;
+    taskyard_tasks::setup::advance_epoch(setup.stack.sandbox.database_url()).await?;
     setup.create(titled("second", "")).await?;
     indexed(&setup).await?;
     assert_eq!(setup.stack.number("select count(distinct epoch) from tasks.events").await?, 2);

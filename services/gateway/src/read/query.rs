@@ -69,8 +69,7 @@ impl Params {
 
     /// A text that says something; nothing if it is not given.
     fn given(&mut self, name: &'static str) -> Result<Option<String>> {
-        self.known.push(name);
-        match self.left.remove(name) {
+        match self.texts(name).pop() {
             Some(text) if text.is_empty() => Err(Error::invalid(name, "is empty; leave it out or give a value")),
             text => Ok(text),
         }

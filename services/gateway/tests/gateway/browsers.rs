@@ -2,15 +2,13 @@
 
 use axum::body::Body;
 use http::Request;
-use taskyard_runtime::token::SharedToken;
 
 use crate::harness::{Answer, Gateway, TOKEN, start, start_with};
 
 const CONSOLE: &str = "https://console.example";
 
 async fn shared() -> Gateway {
-    let token = SharedToken::new(TOKEN.into()).unwrap();
-    start_with(token, |config| config.cors_origins = vec![CONSOLE.into(), "http://localhost:3000".into()]).await
+    start_with(|config| config.cors_origins = vec![CONSOLE.into(), "http://localhost:3000".into()]).await
 }
 
 async fn send(gateway: &Gateway, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -79,7 +77,7 @@ async fn by_default_no_page_of_another_origin_may_call() {
 
 #[tokio::test]
 async fn every_answer_tells_browsers_to_be_careful() {
-    let gateway = start_with(SharedToken::none(), |config| {
+    let gateway = start_with(|config| {
         config.hsts = Some("max-age=60; includeSubDomains".parse().unwrap());
     })
     .await;

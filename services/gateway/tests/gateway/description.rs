@@ -3,11 +3,10 @@
 use axum::body::Body;
 use http::Request;
 use serde_json::Value;
-use taskyard_runtime::token::SharedToken;
 
 use crate::{
     fake::MISSING,
-    harness::{Gateway, TOKEN, start, start_with},
+    harness::{Gateway, TOKEN, start},
 };
 
 const ID: &str = "01900000-0000-7000-8000-000000000001";
@@ -97,8 +96,7 @@ async fn every_described_example_is_taken() {
 
 #[tokio::test]
 async fn answers_and_errors_are_among_those_described() {
-    let token = SharedToken::new(TOKEN.into()).unwrap();
-    let gateway = start_with(token, |_| {}).await;
+    let gateway = start().await;
     let bearer = format!("Bearer {TOKEN}");
     let document = document(&gateway).await;
     for (path, method, operation) in operations(&document) {
@@ -131,8 +129,7 @@ async fn answers_and_errors_are_among_those_described() {
 
 #[tokio::test]
 async fn it_can_be_read_without_a_token_or_a_script() {
-    let token = SharedToken::new(TOKEN.into()).unwrap();
-    let gateway = start_with(token, |_| {}).await;
+    let gateway = start().await;
     let document = document(&gateway).await;
     let page = gateway.get("/docs").await;
     assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));

@@ -40,7 +40,7 @@ fn get(id: &str) -> v1::GetTaskRequest {
 
 #[tokio::test]
 async fn a_slow_call_is_cut_off_though_its_client_names_no_deadline() {
-    let gateway = start_with(SharedToken::none(), |config| config.request_timeout = Duration::from_millis(500)).await;
+    let gateway = start_with(|config| config.request_timeout = Duration::from_millis(500)).await;
     let mut tasks = TaskServiceClient::new(connect(&gateway).await);
     let status = timeout(Duration::from_secs(5), tasks.get_task(get(SLOW))).await.expect("in time").unwrap_err();
     assert_eq!(from_status(&status).code, ErrorCode::DeadlineExceeded, "{status:?}");

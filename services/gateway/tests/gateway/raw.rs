@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use taskyard_runtime::token::SharedToken;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -61,7 +60,7 @@ async fn long_paths_queries_and_headers_are_refused_with_a_reason() {
 
 #[tokio::test]
 async fn slow_headers_and_slow_bodies_are_cut_off() {
-    let gateway = start_with(SharedToken::none(), |config| {
+    let gateway = start_with(|config| {
         config.http.header_timeout = Duration::from_millis(400);
         config.body_timeout = Duration::from_millis(600);
     })
