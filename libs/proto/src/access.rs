@@ -96,6 +96,13 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Known)]),
 ];
 
+/// Methods that take a password, or make tokens.
+const SIGN_INS: [&str; 3] = [
+    "/taskyard.v1.UserService/Register",
+    "/taskyard.v1.UserService/SignIn",
+    "/taskyard.v1.UserService/RefreshTokens",
+];
+
 /// Methods that stream their answer, and can stay open for long.
 const STREAMS: [&str; 5] = [
     "/taskyard.v1.WorkService/Work",
@@ -109,6 +116,12 @@ const STREAMS: [&str; 5] = [
 #[must_use]
 pub fn stays_open(path: &str) -> bool {
     STREAMS.contains(&path)
+}
+
+/// Whether a stranger can try secrets with a method.
+#[must_use]
+pub fn is_sign_in(path: &str) -> bool {
+    SIGN_INS.contains(&path)
 }
 
 /// What a method needs, by the path of its calls (`/package.Service/Method`); none if there is no such method.
@@ -172,5 +185,8 @@ mod tests {
             assert_eq!(access(path), None, "{path}");
         }
         assert_eq!(access("/taskyard.v1.TaskService/GetTask"), Some(READ));
+        for path in SIGN_INS {
+            assert_eq!(access(path), Some(Open), "{path}");
+        }
     }
 }

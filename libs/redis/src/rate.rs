@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fred::prelude::LuaInterface;
 
-use crate::Redis;
+use crate::{Redis, Spare};
 
 /// Answers: 1 if it is admitted, how many are left, and in how many milliseconds the oldest slot is free.
 const ADMIT: &str = "
@@ -39,13 +39,16 @@ return {admitted, math.max(limit - used, 0), (first + slots + 1) * width - now}"
 /// How many in how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
+    /// So many at most.
     pub limit: u32,
+    /// In any time of this length.
     pub window: Duration,
 }
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
+    /// There was room for it.
     pub is_admitted: bool,
     /// How many more would be admitted now.
     pub left: u32,
@@ -53,16 +56,14 @@ pub struct Admission {
     pub free_in: Duration,
 }
 
-impl Redis {
-    /// Counts one more of `who`, if the rate has room for it.
-    ///
-    /// # Errors
-    /// If Redis cannot be reached.
-    pub async fn admit(&self, who: &str, rate: Rate) -> Result<Admission, fred::error::Error> {
+impl Spare {
+    /// Counts one more of `who`, if the rate has room for it. None: nobody knows, as Redis does not answer.
+    pub async fn admit(&self, who: &str, rate: Rate) -> Option<Admission> {
         let window_ms = rate.window.as_millis().max(1).to_string();
-        let key = format!("{}:rate:{who}", self.prefix);
-        let (admitted, left, free_in_ms): (u32, u32, u64) =
-            self.client.eval(ADMIT, key, vec![rate.limit.to_string(), window_ms]).await?;
-        Ok(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })
+        let Redis { client, prefix, .. } = self.redis();
+        let key = format!("{prefix}:limit:{who}");
+        let call = client.eval(ADMIT, key, vec![rate.limit.to_string(), window_ms]);
+        let (admitted, left, free_in_ms): (u32, u32, u64) = self.ask(call).await?;
+        Some(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use taskyard_client::Pods;
 use taskyard_core::{Error, ErrorCode, Result};
+use taskyard_redis::Spare;
 use taskyard_runtime::{health::Health, identity::Identities, metrics::Metrics};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use crate::{config::Config, edge::Requests, identity::AskTasks};
+use crate::{config::Config, edge::Requests, identity::AskTasks, limiter::Limiter};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -22,15 +23,18 @@ struct Shared {
     identities: Identities,
     health: Health,
     requests: Requests,
+    limiter: Limiter,
     // In KiB: a permit for every started one.
     bodies: Arc<Semaphore>,
 }
 
 impl App {
-    pub(crate) fn new(config: Config, pods: Pods, health: Health, metrics: &Metrics) -> Self {
+    pub(crate) fn new(config: Config, pods: Pods, redis: Option<Spare>, health: Health, metrics: &Metrics) -> Self {
         let identities = Identities::new(AskTasks(pods.clone()));
         let bodies = Arc::new(Semaphore::new(config.bodies_bytes_max / 1024));
-        Self(Arc::new(Shared { config, pods, identities, health, requests: Requests::new(metrics), bodies }))
+        let limiter = Limiter::new(redis, config.rates.clone(), metrics);
+        let requests = Requests::new(metrics);
+        Self(Arc::new(Shared { config, pods, identities, health, requests, limiter, bodies }))
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -51,6 +55,10 @@ impl App {
 
     pub(crate) fn requests(&self) -> &Requests {
         &self.0.requests
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
     }
 
     /// When a request that comes now has to be answered, if its client says nothing.

@@ -1,5 +1,7 @@
 //! What the gateway is told from outside.
 
+mod rates;
+
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
@@ -8,6 +10,8 @@ use taskyard_runtime::{
     config::{Problems, Secret},
     http_server,
 };
+
+pub use rates::{RateArgs, Rates};
 
 use crate::{edge::HEADER_BYTES_MAX, read::REQUEST_TIMEOUT};
 
@@ -38,6 +42,9 @@ pub struct GatewayArgs {
     /// What web browsers are told.
     #[command(flatten)]
     pub browser: BrowserArgs,
+    /// How often callers may call.
+    #[command(flatten)]
+    pub rates: RateArgs,
 }
 
 /// What web browsers are told.
@@ -103,7 +110,8 @@ impl GatewayArgs {
         let hosts = if names.is_empty() { Hosts::for_address(self.listen) } else { Hosts::these(names) };
         let cors_origins = self.browser.origins(problems);
         let hsts = self.browser.hsts();
-        Some(Config { hosts, redis, cors_origins, hsts, ..Config::new(self.listen, self.tasks_urls) })
+        let rates = self.rates.check(problems);
+        Some(Config { hosts, redis, cors_origins, hsts, rates, ..Config::new(self.listen, self.tasks_urls) })
     }
 }
 
@@ -131,6 +139,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// What it says of TLS, if anything.
     pub hsts: Option<HeaderValue>,
+    /// How often callers may call; only with Redis.
+    pub rates: Rates,
     /// How connections are bounded.
     pub http: http_server::Options,
     /// How long a request may take if its client says nothing, and at most.
@@ -152,6 +162,7 @@ impl Config {
             redis: None,
             cors_origins: Vec::new(),
             hsts: None,
+            rates: Rates::default(),
             http: http_server::Options {
                 // What the server itself refuses is refused without a reason.
                 header_bytes_max: 2 * HEADER_BYTES_MAX as u32,
@@ -258,11 +269,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let wrong =
-            ["--listen", "0.0.0.0:80", "--host", "http://a,b:1,c", "--tasks-url", "", "--cors-origin", "https://x/"];
+        let mut wrong = vec!["--listen", "0.0.0.0:80", "--host", "http://a,b:1,c", "--tasks-url", ""];
+        wrong.extend(["--cors-origin", "https://x/", "--trusted-proxy", "10.0.0.1,fd00::/8,10.0.0/8"]);
         let error = check(&wrong).unwrap_err();
-        assert!(error.starts_with("the configuration has 4 mistakes"), "{error}");
-        for part in ["`http://a`", "`b:1`", "--tasks-url", "`https://x/`"] {
+        assert!(error.starts_with("the configuration has 5 mistakes"), "{error}");
+        for part in ["`http://a`", "`b:1`", "--tasks-url", "`https://x/`", "`10.0.0/8`"] {
             assert!(error.contains(part), "{error}");
         }
     }

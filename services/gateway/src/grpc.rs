@@ -8,15 +8,25 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, Uri, Version, header::HOST};
-use taskyard_core::{Error, ErrorCode};
-use taskyard_proto::{access::stays_open, status::to_status};
-use taskyard_runtime::http_error::Problem;
+use http::{HeaderMap, StatusCode, Uri, Version, header::HOST, request::Parts};
+use taskyard_core::{
+    Error, ErrorCode, Result,
+    identity::{Access, Scope},
+};
+use taskyard_proto::{
+    access::{access, is_sign_in, stays_open},
+    status::to_status,
+};
+use taskyard_runtime::{http_error::Problem, identity::bearer};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tower::Service;
 
-use crate::{app::App, edge::is_grpc};
+use crate::{
+    app::App,
+    edge::{client_address, is_grpc},
+    limiter::{Class, Standing},
+};
 
 /// Takes gRPC calls out of the way of REST.
 pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -27,11 +37,40 @@ pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next)
         let error = Error::new(ErrorCode::Unsupported, "gRPC needs HTTP/2; connect with prior knowledge (h2c)");
         return Problem::new(error).with_status(StatusCode::HTTP_VERSION_NOT_SUPPORTED).into_response();
     }
-    pass_on(&app, request).await.unwrap_or_else(|status| status.into_http())
+    let (head, body) = request.into_parts();
+    let standing = match admit(&app, &head).await {
+        Ok(standing) => standing,
+        Err(error) => return to_status(error).into_http(),
+    };
+    let mut response = pass_on(&app, head, body).await.unwrap_or_else(|status| status.into_http());
+    if let Some(standing) = standing {
+        standing.tell(response.headers_mut());
+    }
+    response
 }
 
-async fn pass_on(app: &App, request: Request) -> Result<Response, Status> {
-    let (mut head, body) = request.into_parts();
+/// Counts the call. Its rights are the pod's business, and so is a method that there is not.
+async fn admit(app: &App, head: &Parts) -> Result<Option<Standing>> {
+    let (path, limiter) = (head.uri.path(), app.limiter());
+    let standing = match access(path) {
+        None => Ok(None),
+        Some(Access::Open) => match client_address(&head.extensions, &head.headers, &limiter.rates().trusted_proxies) {
+            Some(address) if is_sign_in(path) => limiter.admit_stranger(address).await,
+            _ => Ok(None),
+        },
+        Some(needed) => {
+            let identity = app.identities().of(bearer(&head.headers)?).await?;
+            let class = match needed {
+                Access::Scope(Scope::TasksRead) | Access::Known => Class::Read,
+                _ => Class::Write,
+            };
+            limiter.admit(class, &identity.caller).await
+        }
+    };
+    standing.map_err(|standing| standing.error())
+}
+
+async fn pass_on(app: &App, mut head: Parts, body: Body) -> std::result::Result<Response, Status> {
     let deadline = deadline(&head.headers).map_or_else(|| app.deadline(), |own| own.min(app.deadline()));
     // Streams are spread evenly, and not sent to a pod that is about to stop.
     let is_stream = stays_open(head.uri.path());

@@ -3,7 +3,7 @@
 //! ```text
 //!            edge/                              rest/ + shape/
 //! client ──► request id, panics, log, host ──┬─► JSON ⇄ protobuf ──► client::Pods ──► tasks pods
-//!            sizes, origin, token            ├─► grpc.rs: as it is ──►
+//!            sizes, origin, token, rate      ├─► grpc.rs: as it is ──►
 //!                                            └─► docs/: openapi/ describes what rest/ serves
 //! ```
 //!
@@ -16,6 +16,7 @@ mod docs;
 mod edge;
 mod grpc;
 mod identity;
+mod limiter;
 mod openapi;
 mod read;
 mod rest;
@@ -24,12 +25,12 @@ mod shape;
 
 use anyhow::Context;
 use taskyard_client::{Pods, Token};
-use taskyard_redis::Redis;
+use taskyard_redis::{Redis, Spare};
 use taskyard_runtime::{health::Health, http_server, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{BrowserArgs, Config, GatewayArgs, Hosts, RedisAt};
+pub use config::{BrowserArgs, Config, GatewayArgs, Hosts, RateArgs, Rates, RedisAt};
 
 use app::App;
 
@@ -57,7 +58,7 @@ pub async fn run(
     let redis = config.redis.as_ref().map(|redis| Redis::connect(redis.url.expose(), &redis.prefix)).transpose();
     let redis = redis.context("REDIS_URL cannot be read")?;
     let http = config.http;
-    let app = App::new(config, pods, health.clone(), &metrics);
+    let app = App::new(config, pods, redis.clone().map(Spare::new), health.clone(), &metrics);
 
     health.ready(READY, false);
     let first_contact = tokio::spawn(first_contact(app.clone(), health.clone()));

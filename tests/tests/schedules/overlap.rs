@@ -19,7 +19,7 @@ async fn a_tick_is_passed_over_while_the_last_task_is_not_finished() -> Result<(
     );
 
     // As soon as it is done, the next tick makes one again.
-    let done = CompleteTaskRequest { id: schedule.last_task_id.clone(), result: "1".into() };
+    let done = CompleteTaskRequest { id: schedule.last_task_id.clone(), result: "1".into(), version: 0 };
     rig.pod.tasks().await?.complete_task(done).await?;
     taskyard_testkit::eventually(SOON, "a second task", async || (rig.made("s").await.ok()?.len() == 2).then_some(()))
         .await?;

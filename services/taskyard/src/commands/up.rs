@@ -62,6 +62,8 @@ pub struct Args {
     hosts: Vec<String>,
     #[command(flatten)]
     browser: taskyard_gateway::BrowserArgs,
+    #[command(flatten)]
+    rates: taskyard_gateway::RateArgs,
     /// Let `http` tasks reach private addresses: loopback, this network, the cloud's metadata service
     #[arg(long)]
     allow_private_addresses: bool,
