@@ -97,11 +97,8 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
 ];
 
 /// Methods that take a password, or make tokens.
-const SIGN_INS: [&str; 3] = [
-    "/taskyard.v1.UserService/Register",
-    "/taskyard.v1.UserService/SignIn",
-    "/taskyard.v1.UserService/RefreshTokens",
-];
+const SIGN_INS: [&str; 3] =
+    ["/taskyard.v1.UserService/Register", "/taskyard.v1.UserService/SignIn", "/taskyard.v1.UserService/RefreshTokens"];
 
 /// Methods that stream their answer, and can stay open for long.
 const STREAMS: [&str; 5] = [
@@ -132,6 +129,12 @@ pub fn access(path: &str) -> Option<Access> {
     methods.iter().find(|(name, _)| *name == method).map(|(_, access)| *access)
 }
 
+/// The same by the method's name alone; no two have the same.
+#[must_use]
+pub fn access_by_name(method: &str) -> Option<Access> {
+    METHODS.iter().flat_map(|(_, methods)| *methods).find(|(name, _)| *name == method).map(|(_, access)| *access)
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;
@@ -159,6 +162,8 @@ mod tests {
         methods.sort();
         listed.sort();
         assert_eq!(listed, methods);
+        let names: std::collections::BTreeSet<_> = methods.iter().filter_map(|path| path.rsplit('/').next()).collect();
+        assert_eq!(names.len(), methods.len(), "each name is there once");
     }
 
     #[test]

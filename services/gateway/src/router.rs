@@ -18,7 +18,11 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(app.clone(), edge::guard));
     let (open, _) = rest::open_routes().split();
-    let open = open.layer(from_fn_with_state(app.clone(), edge::guard_open)).with_state(app.clone()).merge(app.health().routes()).merge(docs::routes(&described()));
+    let open = open
+        .layer(from_fn_with_state(app.clone(), edge::guard_open))
+        .with_state(app.clone())
+        .merge(app.health().routes())
+        .merge(docs::routes(&described()));
     let routes = guarded.with_state(app.clone()).merge(open).method_not_allowed_fallback(no_method);
     // The last one is the first that a request meets.
     routes

@@ -65,6 +65,7 @@ fn section(document: &Value, path: &str, method: &str, operation: &Value) -> Str
     if let Some(more) = operation["description"].as_str() {
         html.push_str(&format!("<p>{}</p>\n", sentence(more)));
     }
+    html.push_str(&right(&operation["security"]));
     let parameters: String = operation["parameters"].as_array().into_iter().flatten().map(parameter).collect();
     if !parameters.is_empty() {
         html.push_str(&format!("<h4>Parameters</h4>\n<table>\n{parameters}</table>\n"));
@@ -81,6 +82,16 @@ fn section(document: &Value, path: &str, method: &str, operation: &Value) -> Str
         entries(&operation["responses"]).map(|(status, answer)| row(document, status, answer)).collect();
     html.push_str(&format!("<h4>Answers</h4>\n<table>\n{answers}</table>\n</section>\n"));
     html
+}
+
+/// What a caller has to show.
+fn right(security: &Value) -> String {
+    match &security[0]["bearer"][0] {
+        _ if security[0].is_null() => "<p>Needs no token.</p>\n".to_owned(),
+        Value::Null => "<p>Needs a token, whatever its rights.</p>\n".to_owned(),
+        role if role == "user" => "<p>Needs the token of a user.</p>\n".to_owned(),
+        scope => format!("<p>Needs the right <code>{}</code>.</p>\n", escaped(text(scope))),
+    }
 }
 
 fn parameter(parameter: &Value) -> String {

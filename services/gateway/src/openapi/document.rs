@@ -1,9 +1,10 @@
 //! The whole document.
 
 use serde_json::{Map, Value, json};
+use taskyard_core::identity::Access;
 
 use super::{
-    Described,
+    Described, Operation,
     errors::{self, PROBLEM, header},
     operation::{Answer, Body},
     schemas::Schemas,
@@ -97,11 +98,20 @@ fn operation(route: &Described, schemas: &mut Schemas, responses: &mut Map<Strin
         if let Some(body) = &operation.body {
             described.insert("requestBody".to_owned(), body_to_json(body, schemas));
         }
-        if operation.open {
-            described.insert("security".to_owned(), json!([]));
-        }
+        described.insert("security".to_owned(), security(operation));
     }
     described
+}
+
+/// What has to be shown. The roles are scopes of keys, or `user` for what only people do.
+fn security(operation: &Operation) -> Value {
+    let role = match operation.access() {
+        _ if operation.open => return json!([]),
+        Some(Access::Scope(scope) | Access::ScopeOrService(scope, _)) => vec![scope.as_str()],
+        Some(Access::User | Access::SiteAdmin) => vec!["user"],
+        _ => Vec::new(),
+    };
+    json!([{ "bearer": role }])
 }
 
 fn body_to_json(body: &Body, schemas: &mut Schemas) -> Value {
@@ -177,6 +187,17 @@ mod tests {
         for reference in found {
             let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
             assert!(target.is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_operation_names_the_right_that_it_needs() {
+        for route in router::described() {
+            let operation = route.operation;
+            let of_server = operation.tag == "Server";
+            assert_eq!(operation.access().is_none(), of_server, "{}: name its method by `calls`", operation.id);
+            let is_open = operation.access() == Some(Access::Open);
+            assert!(of_server || operation.open == is_open, "{}", operation.id);
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
-use taskyard_core::ErrorCode;
+use taskyard_core::{ErrorCode, identity::Access};
+use taskyard_proto::access::access_by_name;
 use taskyard_runtime::http_error;
 
 use super::schemas::{SchemaOf, Schemas, answer_schema, request_schema};
@@ -22,6 +23,8 @@ pub(crate) struct Operation {
     pub(super) answers: BTreeMap<u16, Answer>,
     pub(super) errors: BTreeSet<(u16, &'static str)>,
     pub(super) open: bool,
+    /// The method of the tasks service that it calls, if its name is not the id's.
+    method: &'static str,
 }
 
 /// A parameter in the path, the query or a header.
@@ -63,6 +66,7 @@ impl Operation {
             answers: BTreeMap::new(),
             errors: BTreeSet::new(),
             open: false,
+            method: "",
         };
         // What every route can answer, whoever asks for whatever.
         for code in [
@@ -102,6 +106,29 @@ impl Operation {
     pub(crate) fn needs_no_token(mut self) -> Self {
         self.open = true;
         self.errors.retain(|(_, code)| *code != ErrorCode::Unauthenticated.as_str());
+        self
+    }
+
+    /// Calls this method of the tasks service, if that has another name than the operation.
+    pub(crate) fn calls(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// What it needs of its caller: what the method that it calls does.
+    pub(super) fn access(&self) -> Option<Access> {
+        if self.method.is_empty() {
+            let (first, rest) = self.id.split_at_checked(1)?;
+            return access_by_name(&(first.to_ascii_uppercase() + rest));
+        }
+        access_by_name(self.method)
+    }
+
+    /// Who has not the right is refused.
+    pub(super) fn guarded(mut self) -> Self {
+        if !matches!(self.access(), None | Some(Access::Open | Access::Known)) {
+            self.add_error(ErrorCode::Forbidden);
+        }
         self
     }
 

@@ -81,5 +81,5 @@ fn endpoint<H: Handler<T, App>, T: Inputs + 'static>(
     mut operation: Operation,
 ) -> Endpoint {
     T::describe(&mut operation);
-    Endpoint { method, router: on(filter, handler), operation }
+    Endpoint { method, router: on(filter, handler), operation: operation.guarded() }
 }

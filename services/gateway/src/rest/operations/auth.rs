@@ -62,22 +62,27 @@ pub(in crate::rest) fn list() -> Operation {
 }
 
 pub(in crate::rest) fn end() -> Operation {
-    Operation::new("endSignIn", TAG, "End a sign-in").answers_nothing(StatusCode::NO_CONTENT, "It has ended.")
+    Operation::new("endSignIn", TAG, "End a sign-in")
+        .calls("SignOut")
+        .answers_nothing(StatusCode::NO_CONTENT, "It has ended.")
 }
 
 pub(in crate::rest) fn end_all() -> Operation {
     Operation::new("endAllSignIns", TAG, "Sign out everywhere")
+        .calls("SignOutEverywhere")
         .answers_nothing(StatusCode::NO_CONTENT, "All have ended, this one too.")
 }
 
 pub(in crate::rest) fn me() -> Operation {
     Operation::new("getMe", TAG, "Read who one is")
+        .calls("WhoAmI")
         .says("For users and keys alike.")
         .answers::<Me>(StatusCode::OK, "The caller, and what they may do.")
 }
 
 pub(in crate::rest) fn update_me() -> Operation {
     Operation::new("updateMe", TAG, "Change one's name")
+        .calls("UpdateUser")
         .example(json!({ "name": "Ada Lovelace" }))
         .answers::<User>(StatusCode::OK, "The user after the change.")
 }

@@ -15,7 +15,7 @@ pub(in crate::rest) fn all() -> Operation {
 }
 
 pub(in crate::rest) fn of_task() -> Operation {
-    page(Operation::new("listEventsOfTask", TAG, "What happened to a task"))
+    page(Operation::new("listEventsOfTask", TAG, "What happened to a task").calls("ListEvents"))
 }
 
 fn page(operation: Operation) -> Operation {

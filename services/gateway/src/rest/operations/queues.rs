@@ -23,7 +23,7 @@ pub(in crate::rest) fn list() -> Operation {
 }
 
 pub(in crate::rest) fn get() -> Operation {
-    Operation::new("getQueue", TAG, "Read a queue").answers::<Queue>(StatusCode::OK, "The queue.")
+    Operation::new("getQueue", TAG, "Read a queue").calls("ListQueues").answers::<Queue>(StatusCode::OK, "The queue.")
 }
 
 pub(in crate::rest) fn pause() -> Operation {

@@ -66,6 +66,7 @@ pub(in crate::rest) fn resume() -> Operation {
 
 pub(in crate::rest) fn run() -> Operation {
     Operation::new("runSchedule", TAG, "Make a schedule's task now")
+        .calls("TriggerSchedule")
         .says("To repeat it safely, choose the `task_id`.")
         .example(json!({ "task_id": "0190b5a0-0000-7000-8000-000000000000" }))
         .answers::<Triggered>(StatusCode::CREATED, "The new task.")

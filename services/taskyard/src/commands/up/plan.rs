@@ -43,7 +43,8 @@ pub struct Plan {
 impl Plan {
     /// Checks everything but the ports, and names every mistake.
     pub fn check(args: Args) -> Result<Self> {
-        let Args { dir, programs_dir, listen, hosts, browser, rates, allow_private_addresses, mut tasks, ops, log: _ } = args;
+        let Args { dir, programs_dir, listen, hosts, browser, rates, allow_private_addresses, mut tasks, ops, log: _ } =
+            args;
         let mut problems = Problems::default();
         let servers = servers(dir, programs_dir, &mut tasks, &mut problems);
         let wanted = Addresses { gateway: listen, tasks: tasks.settings.listen, ops: ops.ops_listen };

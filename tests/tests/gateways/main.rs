@@ -1,0 +1,7 @@
+//! Gateways in front of a pod: who gets through, and how often.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod rates;
+mod rig;
+mod rights;
