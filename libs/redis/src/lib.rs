@@ -1,11 +1,13 @@
-//! Redis (or Valkey): the lock that decides who may try to lead, rate limits, and the channel on which all processes
+//! Redis (or Valkey): the lock that decides who may try to lead, rate limits, kept answers, and the channel on which all processes
 //! hear what has changed of what they hold in memory.
 //!
 //! Nothing is kept only here, and nothing waits for it: every call fails within a second.
 
+mod cache;
 mod rate;
 mod spare;
 
+pub use cache::{Answer, Cache, Change, Found, Kept, Place};
 pub use rate::{Admission, Rate};
 pub use spare::Spare;
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use taskyard_client::Pods;
 use taskyard_core::{Error, ErrorCode, Result};
-use taskyard_redis::Spare;
+use taskyard_redis::{Cache, Spare};
 use taskyard_runtime::{health::Health, identity::Identities, metrics::Metrics};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use crate::{config::Config, edge::Requests, identity::AskTasks, limiter::Limiter};
+use crate::{answers::Answers, config::Config, edge::Requests, identity::AskTasks, limiter::Limiter};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ struct Shared {
     health: Health,
     requests: Requests,
     limiter: Limiter,
+    answers: Answers,
     // In KiB: a permit for every started one.
     bodies: Arc<Semaphore>,
 }
@@ -32,9 +33,10 @@ impl App {
     pub(crate) fn new(config: Config, pods: Pods, redis: Option<Spare>, health: Health, metrics: &Metrics) -> Self {
         let identities = Identities::new(AskTasks(pods.clone()));
         let bodies = Arc::new(Semaphore::new(config.bodies_bytes_max / 1024));
+        let answers = Answers::new(redis.clone().map(Cache::new), config.cache_life, metrics);
         let limiter = Limiter::new(redis, config.rates.clone(), metrics);
         let requests = Requests::new(metrics);
-        Self(Arc::new(Shared { config, pods, identities, health, requests, limiter, bodies }))
+        Self(Arc::new(Shared { config, pods, identities, health, requests, limiter, answers, bodies }))
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -59,6 +61,10 @@ impl App {
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     /// When a request that comes now has to be answered, if its client says nothing.

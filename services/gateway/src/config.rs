@@ -15,6 +15,9 @@ pub use rates::{RateArgs, Rates};
 
 use crate::{edge::HEADER_BYTES_MAX, read::REQUEST_TIMEOUT};
 
+/// How long answers are kept, unless it is configured.
+const CACHE_LIFE: Duration = Duration::from_secs(300);
+
 /// Flags of the gateway.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
@@ -45,6 +48,17 @@ pub struct GatewayArgs {
     /// How often callers may call.
     #[command(flatten)]
     pub rates: RateArgs,
+    /// How long answers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// How long answers are kept.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CacheArgs {
+    /// Seconds for which an answer is kept in Redis, at most: until what it is about changes; 0: none is kept
+    #[arg(long, env = "TASKYARD_GATEWAY_CACHE_S", default_value_t = CACHE_LIFE.as_secs(), value_name = "SECONDS")]
+    pub cache_s: u64,
 }
 
 /// What web browsers are told.
@@ -111,7 +125,16 @@ impl GatewayArgs {
         let cors_origins = self.browser.origins(problems);
         let hsts = self.browser.hsts();
         let rates = self.rates.check(problems);
-        Some(Config { hosts, redis, cors_origins, hsts, rates, ..Config::new(self.listen, self.tasks_urls) })
+        let cache_life = Duration::from_secs(self.cache.cache_s);
+        Some(Config {
+            hosts,
+            redis,
+            cors_origins,
+            hsts,
+            rates,
+            cache_life,
+            ..Config::new(self.listen, self.tasks_urls)
+        })
     }
 }
 
@@ -141,6 +164,8 @@ pub struct Config {
     pub hsts: Option<HeaderValue>,
     /// How often callers may call; only with Redis.
     pub rates: Rates,
+    /// How long answers are kept in Redis, at most; zero: none are.
+    pub cache_life: Duration,
     /// How connections are bounded.
     pub http: http_server::Options,
     /// How long a request may take if its client says nothing, and at most.
@@ -163,6 +188,7 @@ impl Config {
             cors_origins: Vec::new(),
             hsts: None,
             rates: Rates::default(),
+            cache_life: CACHE_LIFE,
             http: http_server::Options {
                 // What the server itself refuses is refused without a reason.
                 header_bytes_max: 2 * HEADER_BYTES_MAX as u32,

@@ -10,6 +10,7 @@
 //! Never in here: a rule of a task's life, a database. What a request means is decided by the tasks service; here it is
 //! only let in, translated and passed on.
 
+mod answers;
 mod app;
 mod config;
 mod docs;
@@ -30,7 +31,7 @@ use taskyard_runtime::{health::Health, http_server, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{BrowserArgs, Config, GatewayArgs, Hosts, RateArgs, Rates, RedisAt};
+pub use config::{BrowserArgs, CacheArgs, Config, GatewayArgs, Hosts, RateArgs, Rates, RedisAt};
 
 use app::App;
 

@@ -1,5 +1,7 @@
 //! Queues.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,22 +10,36 @@ use taskyard_core::{
     limits::{PAGE_SIZE_MAX, QUEUE_CONCURRENCY_MAX},
 };
 use taskyard_proto::v1;
+use taskyard_redis::Kept;
 use taskyard_runtime::http_error::Problem;
 
 use super::{ask::present, tasks::Nothing};
 use crate::{
+    answers::{Fresh, Reader, Served},
     app::App,
     read::{Call, JsonBody, OptionalJsonBody, Params, QueueName},
     shape::{Queue, Queues},
 };
 
+/// Ages and depths move on by themselves; the leader tells them every few seconds.
+const FIGURES_LIFE: Duration = Duration::from_secs(2);
+
 /// `GET /v1/queues`
-pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params) -> Result<Json<Queues>, Problem> {
+pub(super) async fn list(
+    State(app): State<App>,
+    call: Call,
+    reader: Reader,
+    mut params: Params,
+) -> Result<Served, Problem> {
     let page_size = params.number("page_size")?;
     let request = v1::ListQueuesRequest { page_size, page_token: params.text("page_token") };
     params.finish()?;
-    let page = app.ask(&call, request, |pod, message| async { pod.queues().list_queues(message).await }).await?;
-    Ok(Json(page.try_into()?))
+    let name = format!("{page_size} {}", request.page_token);
+    let source = async {
+        let page = app.ask(&call, request, |pod, message| async { pod.queues().list_queues(message).await }).await?;
+        Fresh::new(0, true, &Queues::try_from(page)?)
+    };
+    Ok(app.answers().get(&reader, Kept::Many("queues", &name), Some(FIGURES_LIFE), source).await?)
 }
 
 /// `GET /v1/queues/{name}`

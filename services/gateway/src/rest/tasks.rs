@@ -9,22 +9,30 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use taskyard_core::{
-    Result,
+    Error, Result,
     limits::{ERROR_BYTES_MAX, RESULT_BYTES_MAX},
 };
 use taskyard_proto::v1;
+use taskyard_redis::Kept;
 use taskyard_runtime::http_error::Problem;
 
 use super::ask::present;
 use crate::{
+    answers::{Fresh, Reader, Served},
     app::App,
     read::{Call, IfMatch, IfNoneMatch, OptionalJsonBody, Params, TaskId, etag},
     shape::{Filter, Order, Task, Tasks},
 };
 
 /// `GET /v1/tasks`
-pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params) -> Result<Json<Tasks>, Problem> {
+pub(super) async fn list(
+    State(app): State<App>,
+    call: Call,
+    reader: Reader,
+    mut params: Params,
+) -> Result<Served, Problem> {
     let request = v1::ListTasksRequest {
         filter: Some(Filter::from_params(&mut params)?),
         order: params.parsed::<Order>("order")?.map(Order::number).unwrap_or_default(),
@@ -32,27 +40,49 @@ pub(super) async fn list(State(app): State<App>, call: Call, mut params: Params)
         page_token: params.text("page_token"),
     };
     params.finish()?;
-    let page = app.ask(&call, request, |pod, message| async { pod.tasks().list_tasks(message).await }).await?;
-    Ok(Json(page.try_into()?))
+    let name = name_of(&request);
+    let source = async {
+        let page = app.ask(&call, request, |pod, message| async { pod.tasks().list_tasks(message).await }).await?;
+        let lasts = page.tasks.iter().all(lasts);
+        Fresh::new(0, lasts, &Tasks::try_from(page)?)
+    };
+    Ok(app.answers().get(&reader, Kept::Many("tasks", &name), None, source).await?)
+}
+
+/// The same requests have the same name.
+fn name_of(request: &impl prost::Message) -> String {
+    let digest = Sha256::digest(request.encode_to_vec());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Progress moves on without a new version.
+fn lasts(task: &v1::Task) -> bool {
+    task.state() != v1::TaskState::Running
 }
 
 /// `GET /v1/tasks/{id}`
 pub(super) async fn get(
     State(app): State<App>,
     call: Call,
+    reader: Reader,
     TaskId(id): TaskId,
     known: IfNoneMatch,
     params: Params,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let request = v1::GetTaskRequest { id };
-    let answer = app.ask(&call, request, |pod, message| async { pod.tasks().get_task(message).await }).await?;
-    let task = present(answer.task)?;
-    // Progress moves on without a new version, so a task that has some is always shown.
-    if known.holds(task.version) && task.progress.is_none() {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(task.version))]).into_response());
+    let kept = Kept::Task(id.parse().map_err(Error::internal)?);
+    let source = async {
+        let request = v1::GetTaskRequest { id };
+        let answer = app.ask(&call, request, |pod, message| async { pod.tasks().get_task(message).await }).await?;
+        let task = present(answer.task)?;
+        Fresh::new(task.version, lasts(&task), &Task::try_from(task)?)
+    };
+    let served = app.answers().get(&reader, kept, None, source).await?;
+    let version = (ETAG, etag(served.fresh.version));
+    if known.holds(served.fresh.version) && served.fresh.lasts {
+        return Ok((StatusCode::NOT_MODIFIED, [version, served.from.header()]).into_response());
     }
-    Ok(shown(Some(task))?)
+    Ok(([version], served).into_response())
 }
 
 /// `DELETE /v1/tasks/{id}`

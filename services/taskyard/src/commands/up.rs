@@ -64,6 +64,8 @@ pub struct Args {
     browser: taskyard_gateway::BrowserArgs,
     #[command(flatten)]
     rates: taskyard_gateway::RateArgs,
+    #[command(flatten)]
+    cache: taskyard_gateway::CacheArgs,
     /// Let `http` tasks reach private addresses: loopback, this network, the cloud's metadata service
     #[arg(long)]
     allow_private_addresses: bool,

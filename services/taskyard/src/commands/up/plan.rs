@@ -43,13 +43,24 @@ pub struct Plan {
 impl Plan {
     /// Checks everything but the ports, and names every mistake.
     pub fn check(args: Args) -> Result<Self> {
-        let Args { dir, programs_dir, listen, hosts, browser, rates, allow_private_addresses, mut tasks, ops, log: _ } =
-            args;
+        let Args {
+            dir,
+            programs_dir,
+            listen,
+            hosts,
+            browser,
+            rates,
+            cache,
+            allow_private_addresses,
+            mut tasks,
+            ops,
+            log: _,
+        } = args;
         let mut problems = Problems::default();
         let servers = servers(dir, programs_dir, &mut tasks, &mut problems);
         let wanted = Addresses { gateway: listen, tasks: tasks.settings.listen, ops: ops.ops_listen };
         // The tasks service's real address takes the place of this one.
-        let gateway = GatewayArgs { listen, tasks_urls: vec![url_of(wanted.tasks)], hosts, browser, rates };
+        let gateway = GatewayArgs { listen, tasks_urls: vec![url_of(wanted.tasks)], hosts, browser, rates, cache };
         let gateway = gateway.check(None, &mut problems);
         // Of this process only, so that it is new each time; workers elsewhere have theirs beside it.
         let worker_key = Secret::from(setup::make_service_key()?);

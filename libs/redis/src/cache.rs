@@ -1,0 +1,249 @@
+//! Answers that are kept for whoever asks the same again: cache-aside, correct after every change.
+//!
+//! | under a task's key | means                                                                            |
+//! |--------------------|----------------------------------------------------------------------------------|
+//! | nothing            | nobody asked lately                                                              |
+//! | `L` and a token    | somebody who found nothing reads the source, and may fill with this token; others wait |
+//! | `V`, version, body | an answer                                                                        |
+//! | `T` and a version  | it has changed to this version; whoever read before may not fill                 |
+//!
+//! A change overwrites what is there, leases too, and leaves nothing where there was nothing: so it costs next to nothing
+//! for tasks that nobody reads. An answer about many tasks is kept under its namespace's generation, which every change
+//! in it raises. All keys begin with an epoch: whoever could not tell of a change begins a new one, and everything that
+//! was kept is out of reach.
+
+use std::time::Duration;
+
+use fred::prelude::LuaInterface;
+use uuid::Uuid;
+
+use crate::{Redis, Spare};
+
+/// How long a filler has the right to itself.
+const LEASE: Duration = Duration::from_secs(2);
+/// For so long a change is remembered that found somebody waiting.
+const TOMBSTONE: Duration = Duration::from_secs(10);
+/// How long others wait for a filler, and how often they look.
+const WAIT: Duration = Duration::from_millis(500);
+const WAIT_STEP: Duration = Duration::from_millis(15);
+/// Longer bodies are not kept.
+const BODY_BYTES_MAX: usize = 256 * 1_024;
+/// Changes of one script.
+const CHANGES_MAX: usize = 500;
+
+/// Common to the scripts: the prefix with the epoch, and the place of something of a namespace.
+const PLACES: &str = "
+local prefix = KEYS[1]
+local function number(name)
+    local held = redis.call('get', name)
+    if held then return held end
+    local time = redis.call('time')
+    local new = time[1] .. string.format('%06d', time[2])
+    redis.call('set', name, new, 'PX', 86400000)
+    return new
+end
+local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':'
+";
+
+/// Answers what is kept, or the place that the caller may fill; nothing of both while another one fills.
+const LOOK: &str = "
+local namespace, kind, name, token, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local place = base .. namespace .. ':' .. kind .. ':' .. name
+if kind ~= 'task' then
+    place = base .. namespace .. ':' .. kind .. ':' .. number(base .. namespace .. ':generation') .. ':' .. name
+end
+local held = redis.call('get', place) or ''
+local first = string.sub(held, 1, 1)
+if first == 'V' then return {held, ''} end
+if first == 'L' then return {'', ''} end
+redis.call('set', place, 'L' .. token .. string.sub(held, 2), 'PX', lease)
+return {'', place}
+";
+
+/// Keeps an answer, if nothing has changed since its place was given out.
+const FILL: &str = "
+local place, token, version, life = KEYS[2], ARGV[1], ARGV[2], ARGV[4]
+local held = redis.call('get', place) or ''
+if string.sub(held, 1, 33) ~= 'L' .. token then return 0 end
+if life == '0' then redis.call('del', place) return 0 end
+if version < string.sub(held, 34) then return 0 end
+redis.call('set', place, 'V' .. version .. ARGV[3], 'PX', life)
+return 1
+";
+
+/// Notes changes: namespace, id, version each.
+const OUTDATE: &str = "
+local raised = {}
+for at = 2, #ARGV, 3 do
+    local namespace, version = ARGV[at], ARGV[at + 2]
+    local place = base .. namespace .. ':task:' .. ARGV[at + 1]
+    local held = redis.call('getrange', place, 0, 20)
+    local is_older = string.sub(held, 1, 1) == 'L' or version == '' or string.sub(held, 2) < version
+    if held ~= '' and is_older then
+        redis.call('set', place, 'T' .. version, 'PX', ARGV[1])
+    end
+    if not raised[namespace] then
+        raised[namespace] = true
+        local generation = base .. namespace .. ':generation'
+        if redis.call('exists', generation) == 1 then redis.call('incr', generation) end
+    end
+end
+return 1
+";
+
+/// What all keys lie behind from now on.
+const BEGIN_EPOCH: &str = "
+redis.call('del', KEYS[1] .. ':epoch')
+return 1
+";
+
+/// Kept answers of the whole installation.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    spare: Spare,
+    prefix: String,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// A task, by its id.
+    Task(Uuid),
+    /// Something about many tasks: what kind of thing, and which one.
+    Many(&'a str, &'a str),
+}
+
+/// What is there.
+#[derive(Debug)]
+pub enum Found {
+    /// This answer.
+    Answer(Answer),
+    /// Nothing; whoever reads the source now may fill it in.
+    Nothing(Place),
+    /// The source has to be read, for its own sake alone.
+    Unknown,
+}
+
+/// A kept answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The task's; 0 for whatever has none.
+    pub version: u32,
+    /// As it was filled in.
+    pub body: Vec<u8>,
+}
+
+/// The right to fill something in. It ends by itself, and with the next change.
+#[derive(Debug)]
+pub struct Place {
+    key: String,
+    token: String,
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its namespace.
+    pub namespace: i32,
+    /// Its id; none if something else of the namespace has changed, such as a queue.
+    pub id: Option<Uuid>,
+    /// What it changed to, where that is known.
+    pub version: Option<u32>,
+}
+
+impl Cache {
+    /// Kept in this server.
+    #[must_use]
+    pub fn new(spare: Spare) -> Self {
+        let prefix = format!("{}:cache", spare.redis().prefix);
+        Self { spare, prefix }
+    }
+
+    /// Looks for an answer; waits a little while another one fills it in.
+    pub async fn look(&self, namespace: i32, kept: Kept<'_>) -> Found {
+        let began = tokio::time::Instant::now();
+        loop {
+            match self.look_once(namespace, kept).await {
+                Some(Look::Held(answer)) => return Found::Answer(answer),
+                Some(Look::Given(place)) => return Found::Nothing(place),
+                Some(Look::Awaited) if began.elapsed() < WAIT => tokio::time::sleep(WAIT_STEP).await,
+                Some(Look::Awaited) | None => return Found::Unknown,
+            }
+        }
+    }
+
+    async fn look_once(&self, namespace: i32, kept: Kept<'_>) -> Option<Look> {
+        let (kind, name) = match kept {
+            Kept::Task(id) => ("task", id.simple().to_string()),
+            Kept::Many(kind, name) => (kind, name.to_owned()),
+        };
+        let token = Uuid::new_v4().simple().to_string();
+        let lease = LEASE.as_millis().to_string();
+        let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease];
+        let call = self.redis().client.eval([PLACES, LOOK].concat(), self.prefix.as_str(), arguments);
+        let (held, place): (Vec<u8>, String) = self.spare.ask(call).await?;
+        if !place.is_empty() {
+            return Some(Look::Given(Place { key: place, token }));
+        }
+        if held.is_empty() {
+            return Some(Look::Awaited);
+        }
+        let version = str::from_utf8(held.get(1..21)?).ok()?.parse().ok()?;
+        Some(Look::Held(Answer { version, body: held.get(21..)?.to_vec() }))
+    }
+
+    /// Keeps an answer for so long, unless something has changed since.
+    pub async fn fill(&self, place: Place, answer: &Answer, life: Duration) {
+        let life = if answer.body.len() > BODY_BYTES_MAX { Duration::ZERO } else { life };
+        let arguments: Vec<fred::types::Value> = vec![
+            place.token.into(),
+            format!("{:020}", answer.version).into(),
+            fred::types::Value::Bytes(answer.body.clone().into()),
+            (life.as_millis() as i64).into(),
+        ];
+        let keys = vec![self.prefix.clone(), place.key];
+        let _: Option<i64> = self.spare.ask(self.redis().client.eval(FILL, keys, arguments)).await;
+    }
+
+    /// Lets others fill: the source had no answer that can be kept.
+    pub async fn give_up(&self, place: Place) {
+        self.fill(place, &Answer { version: 0, body: Vec::new() }, Duration::ZERO).await;
+    }
+
+    /// Says what has changed. False: Redis does not know of all of it.
+    pub async fn outdate(&self, changes: &[Change]) -> bool {
+        for changes in changes.chunks(CHANGES_MAX) {
+            let mut arguments = Vec::with_capacity(1 + 3 * changes.len());
+            arguments.push(TOMBSTONE.as_millis().to_string());
+            for Change { namespace, id, version } in changes {
+                let version = version.map(|version| format!("{version:020}")).unwrap_or_default();
+                let id = id.map(|id| id.simple().to_string()).unwrap_or_default();
+                arguments.extend([namespace.to_string(), id, version]);
+            }
+            let call = self.redis().client.eval([PLACES, OUTDATE].concat(), self.prefix.as_str(), arguments);
+            let done: Option<i64> = self.spare.ask(call).await;
+            if done.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts everything that is kept out of reach. False: Redis does not know of it.
+    pub async fn begin_epoch(&self) -> bool {
+        let none: Vec<String> = Vec::new();
+        let done: Option<i64> = self.spare.ask(self.redis().client.eval(BEGIN_EPOCH, self.prefix.as_str(), none)).await;
+        done.is_some()
+    }
+
+    const fn redis(&self) -> &Redis {
+        self.spare.redis()
+    }
+}
+
+enum Look {
+    Held(Answer),
+    Given(Place),
+    /// Another one fills.
+    Awaited,
+}
