@@ -16,9 +16,11 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use taskyard_bus::Bus;
+use taskyard_core::task::Namespace;
 use taskyard_postgres::GroupCommit;
 use taskyard_proto::internal::{StopRun, StopRuns};
 use taskyard_proto::v1::StopReason;
+use taskyard_redis::{Cache, Change};
 use uuid::Uuid;
 
 use self::{
@@ -51,6 +53,8 @@ pub struct App {
     pub index_pool: PgPool,
     pub bus: Bus,
     pub wakes: Wakes,
+    /// What gateways keep, which has to hear of every change before its caller does.
+    pub cache: Cache,
     pub creates: GroupCommit<Creates>,
     pub finishes: GroupCommit<Finishes>,
     pub queues: KnownQueues,
@@ -79,6 +83,18 @@ impl App {
     pub fn timings(&self) -> Timings {
         let session_timeout = self.settings.session_timeout();
         Timings { session_timeout, ping_interval: session_timeout / 10, silence_timeout: session_timeout / 3 }
+    }
+
+    /// Says that tasks have changed: whoever reads them from now on reads them anew. While Redis does not answer, the
+    /// relay of events says it later.
+    pub async fn outdate(&self, namespace: Namespace, ids: &[Uuid]) {
+        let changes: Vec<_> = ids.iter().map(|id| Change { namespace, id: Some(*id), version: None }).collect();
+        self.cache.outdate(&changes).await;
+    }
+
+    /// The same of something else in a namespace, such as a queue.
+    pub async fn outdate_lists(&self, namespace: Namespace) {
+        self.cache.outdate(&[Change { namespace, id: None, version: None }]).await;
     }
 
     /// Tells the leader of runs that went back.

@@ -26,7 +26,7 @@ use anyhow::Context;
 use sqlx::PgPool;
 use taskyard_bus::{Bus, BusOptions};
 use taskyard_postgres::{GroupCommit, GroupOptions};
-use taskyard_redis::Redis;
+use taskyard_redis::{Cache, Redis, Spare};
 use taskyard_runtime::{
     grpc::{CatchPanicLayer, ObserveLayer},
     health::Health,
@@ -106,9 +106,10 @@ pub async fn run(
 
     let task_metrics = TaskMetrics::new(&metrics);
     let (wakes, publish_wakes) = Wakes::start(bus.clone());
+    let cache = Cache::new(Spare::new(redis.clone()));
     let (creates, write_creates) =
-        GroupCommit::start(Creates::new(pool.clone(), wakes.clone()), GroupOptions::default());
-    let finishes = Finishes::new(pool.clone(), wakes.clone(), task_metrics.clone());
+        GroupCommit::start(Creates::new(pool.clone(), wakes.clone(), cache.clone()), GroupOptions::default());
+    let finishes = Finishes::new(pool.clone(), wakes.clone(), cache.clone(), task_metrics.clone());
     let (finishes, write_finishes) = GroupCommit::start(finishes, GroupOptions::default());
     let app = Arc::new(App {
         pod: pod.clone(),
@@ -118,6 +119,7 @@ pub async fn run(
         index_pool: index_pool.clone(),
         bus: bus.clone(),
         wakes,
+        cache,
         creates,
         finishes,
         queues: KnownQueues::default(),

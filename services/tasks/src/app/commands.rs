@@ -88,7 +88,7 @@ impl App {
                     self.wakes.events();
                 }
                 self.metrics.finished(TaskState::Canceled);
-                return self.get(namespace, id).await;
+                return self.changed(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
             if task.state == TaskState::Canceled && is_done_for(&task, version) {
@@ -115,7 +115,7 @@ impl App {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
                 self.metrics.finished(TaskState::Completed);
-                return self.get(namespace, id).await;
+                return self.changed(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
             let by_hand = task.state == TaskState::Completed && task.kind == limits::KIND_MANUAL;
@@ -141,7 +141,7 @@ impl App {
             if let Some((ready, _)) = settled(revived.map(|revived| (revived.1 > 0).then_some(revived)))? {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.ready(ready);
-                return self.get(namespace, id).await;
+                return self.changed(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
             if !task.state.is_finished() && is_done_for(&task, version) {
@@ -181,7 +181,7 @@ impl App {
                     Updated::Scheduled(due_at) => self.wakes.scheduled(due_at),
                     Updated::Other => self.wakes.events(),
                 }
-                return self.get(namespace, id).await;
+                return self.changed(namespace, id).await;
             }
             let task = self.get(namespace, id).await?;
             check_version(&task, update.version)?;
@@ -196,7 +196,7 @@ impl App {
                 if settled(updated.map(|done| done.then_some(())))?.is_some() {
                     fault::reach(FaultPoint::CommandCommitted);
                     self.wakes.events();
-                    return self.get(namespace, id).await;
+                    return self.changed(namespace, id).await;
                 }
             }
             self.look_again().await;
@@ -214,6 +214,7 @@ impl App {
             if settled(deleted.map(|done| done.then_some(())))?.is_some() {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.events();
+                self.outdate(namespace, &[id]).await;
                 return Ok(());
             }
             let task = self.get(namespace, id).await?;
@@ -224,6 +225,12 @@ impl App {
             self.look_again().await;
         }
         Err(busy(id))
+    }
+
+    /// A task that was changed, as it stands now.
+    async fn changed(&self, namespace: Namespace, id: Uuid) -> Result<Task> {
+        self.outdate(namespace, &[id]).await;
+        self.get(namespace, id).await
     }
 
     pub(super) async fn look_again(&self) {

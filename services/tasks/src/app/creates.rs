@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use taskyard_core::{Error, ErrorCode, Result, TaskState, limits, task::Namespace};
 use taskyard_postgres::{Group, Verdict, failure};
+use taskyard_redis::{Cache, Change};
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ pub struct NewState {
 pub struct Creates {
     pool: PgPool,
     wakes: Wakes,
+    cache: Cache,
 }
 
 /// What must not stand twice in one group.
@@ -51,8 +53,8 @@ pub enum Key {
 }
 
 impl Creates {
-    pub const fn new(pool: PgPool, wakes: Wakes) -> Self {
-        Self { pool, wakes }
+    pub const fn new(pool: PgPool, wakes: Wakes, cache: Cache) -> Self {
+        Self { pool, wakes, cache }
     }
 }
 
@@ -82,6 +84,11 @@ impl Group for Creates {
             result => result?,
         };
         fault::reach(FaultPoint::CreateCommitted);
+        let is_new = |(_, created): &(_, &Created)| matches!(created, Created::New { .. });
+        let new = items.iter().zip(&created).filter(is_new);
+        let changes: Vec<_> = new
+            .map(|(item, _)| Change { namespace: item.namespace, id: Some(item.task.id), version: Some(1) })
+            .collect();
         let mut ready = Vec::new();
         let mut earliest_due = None;
         let verdicts = items.iter().zip(created).map(|(item, created)| match created {
@@ -120,6 +127,7 @@ impl Group for Creates {
         if let Some(due_at) = earliest_due {
             self.wakes.scheduled(due_at);
         }
+        self.cache.outdate(&changes).await;
         Ok(verdicts)
     }
 }

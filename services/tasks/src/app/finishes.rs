@@ -3,6 +3,7 @@
 use sqlx::PgPool;
 use taskyard_core::{Result, task::Namespace};
 use taskyard_postgres::{Group, Verdict};
+use taskyard_redis::{Cache, Change};
 use uuid::Uuid;
 
 use crate::{
@@ -26,12 +27,13 @@ pub enum Report {
 pub struct Finishes {
     pool: PgPool,
     wakes: Wakes,
+    cache: Cache,
     metrics: TaskMetrics,
 }
 
 impl Finishes {
-    pub const fn new(pool: PgPool, wakes: Wakes, metrics: TaskMetrics) -> Self {
-        Self { pool, wakes, metrics }
+    pub const fn new(pool: PgPool, wakes: Wakes, cache: Cache, metrics: TaskMetrics) -> Self {
+        Self { pool, wakes, cache, metrics }
     }
 }
 
@@ -57,6 +59,11 @@ impl Group for Finishes {
         let finished = finish::task_finish_batch(&self.pool, Reporter::Worker, items).await?;
         fault::reach(FaultPoint::FinishCommitted);
         tell(&self.wakes, &self.metrics, items, &finished);
+        let recorded =
+            items.iter().zip(&finished).filter(|(_, finished)| matches!(finished, Finished::Recorded { .. }));
+        let changes: Vec<_> =
+            recorded.map(|(item, _)| Change { namespace: item.namespace, id: Some(item.id), version: None }).collect();
+        self.cache.outdate(&changes).await;
         let verdicts = finished.into_iter().map(|finished| match finished {
             Finished::Recorded { .. } | Finished::RecordedBefore => Verdict::Done(Report::Recorded),
             Finished::Refused => Verdict::Done(Report::Refused),

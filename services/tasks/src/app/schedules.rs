@@ -195,6 +195,7 @@ impl App {
                     fault::reach(FaultPoint::CommandCommitted);
                     if !fired.made.is_empty() {
                         self.tell_made(fired);
+                        self.outdate(namespace, &[task]).await;
                         return Ok((task, true));
                     }
                 }

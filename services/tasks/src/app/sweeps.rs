@@ -129,6 +129,9 @@ impl App {
             }
             Command::Complete { result } => self.complete_chunk(namespace, &ids, result).await?,
         };
+        if changed > 0 {
+            self.outdate(namespace, &ids).await;
+        }
         if changed == ids.len() {
             (sweep.after, sweep.stuck) = (page.next, 0);
             return Ok((changed as u64, page.next.is_none()));

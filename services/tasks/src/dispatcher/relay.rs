@@ -15,12 +15,16 @@ use taskyard_proto::{
     convert::{position_from_bus, position_to_bus},
     internal::{EventBatch, EventRecord},
 };
+use taskyard_redis::Change;
 use tokio::time::{Instant, timeout_at};
 
 use super::{End, Term};
 use crate::{
     fault::{self, FaultPoint},
-    store::{epoch, events},
+    store::{
+        epoch,
+        events::{self, Event},
+    },
     watch,
 };
 
@@ -45,6 +49,8 @@ pub async fn run(term: Arc<Term>) -> End {
             // Dispatch does not wait for it; readers find in the database what they miss here.
             Err(error) => tracing::warn!(error = format!("{error:#}"), "events are not relayed"),
         }
+        // What changes meanwhile is told to nobody, so nothing is kept for longer than this.
+        term.app.cache.begin_epoch().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -75,8 +81,13 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
     }
     let mut beacon_at = Instant::now() + BEACON_INTERVAL;
     let mut held_since = None;
+    // What the term before could not tell.
+    let mut is_cache_behind = true;
     loop {
         let begun = Instant::now();
+        if is_cache_behind {
+            is_cache_behind = !app.cache.begin_epoch().await;
+        }
         let page = events::event_list(&app.pool, position, None, BATCH_ROWS).await?;
         if !page.is_empty() {
             fault::reach(FaultPoint::EventsRead);
@@ -84,6 +95,7 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
             term.relayed.notify_one();
         }
         let is_full = page.len() as i64 == BATCH_ROWS;
+        is_cache_behind |= !app.cache.outdate(&changes(&page)).await;
         let records: Vec<EventRecord> = page.into_iter().map(watch::to_record).collect();
         for batch in cut(records, app.bus.payload_bytes_max() / 2) {
             let Some(end) = batch.last().and_then(|event| event.position).map(position_from_bus) else { continue };
@@ -116,6 +128,16 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
             beacon_at = Instant::now() + BEACON_INTERVAL;
         }
     }
+}
+
+/// What gateways must not show any more.
+fn changes(events: &[Event]) -> Vec<Change> {
+    let change = |event: &Event| Change {
+        namespace: event.namespace,
+        id: Some(event.task),
+        version: u32::try_from(event.version).ok(),
+    };
+    events.iter().map(change).collect()
 }
 
 async fn publish(

@@ -101,6 +101,7 @@ impl Api {
         }
         fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
+        self.app.outdate_lists(caller.namespace).await;
         self.read(caller, name).await
     }
 
@@ -117,6 +118,7 @@ impl Api {
         }
         fault::reach(FaultPoint::CommandCommitted);
         self.app.wakes.queues_changed();
+        self.app.outdate_lists(caller.namespace).await;
         self.read(caller, name).await
     }
 
