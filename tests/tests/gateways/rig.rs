@@ -36,7 +36,6 @@ pub struct Answer {
 pub struct Person {
     pub id: String,
     pub access: String,
-    pub namespace: String,
 }
 
 impl Rig {
@@ -126,11 +125,7 @@ impl Gateway {
     pub async fn register(&self, email: &str) -> Result<Person> {
         let body = json!({ "email": email, "password": PASSWORD });
         let answer = self.send("POST", "/v1/auth/register", "", &body).await?;
-        Ok(Person {
-            id: answer.text("/user/id")?,
-            access: answer.text("/access_token")?,
-            namespace: answer.text("/namespace")?,
-        })
+        Ok(Person { id: answer.text("/user/id")?, access: answer.text("/access_token")? })
     }
 
     /// A key with these scopes in the namespace of the token: its id and the secret.

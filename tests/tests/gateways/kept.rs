@@ -1,0 +1,275 @@
+//! Answers that are kept in Redis: never older than what whoever reads was told before.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::{join_all, try_join_all};
+use serde_json::{Value, json};
+use taskyard_proto::v1::{TaskUpdate, UpdateTaskRequest};
+use taskyard_testkit::{Proxy, eventually};
+use taskyard_tests::{RawWorker, SOON, Stack, WorkerOptions};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::rig::{Answer, Gateway, Rig};
+
+async fn get(gateway: &Gateway, token: &str, path: &str) -> Result<Answer> {
+    gateway.send("GET", path, token, &Value::Null).await
+}
+
+/// How it was found, its status, and the title of the task.
+fn seen(answer: &Answer) -> (&str, u16, &str) {
+    let title = answer.json["title"].as_str().unwrap_or_default();
+    (answer.header("x-cache"), answer.status.as_u16(), title)
+}
+
+#[tokio::test]
+async fn a_task_is_kept_until_it_changes() -> Result<()> {
+    let rig = Rig::open().await?;
+    let (gateway, other) = (rig.gateway(|_| {}).await?, rig.gateway(|_| {}).await?);
+    let ada = gateway.register("ada@example.com").await?;
+    let token = ada.access.as_str();
+    let id = Uuid::now_v7().to_string();
+    let path = format!("/v1/tasks/{id}");
+    // That there is none is kept as well.
+    assert_eq!(seen(&get(&gateway, token, &path).await?).1, 404);
+    assert_eq!(seen(&get(&gateway, token, &path).await?).1, 404);
+    assert!(gateway.counted("cache_requests_total{kind=\"task\"")? >= 2.0);
+    let task = json!({ "id": id, "kind": "manual", "title": "first" });
+    assert_eq!(gateway.send("POST", "/v1/tasks", token, &task).await?.status, 201);
+
+    assert_eq!(seen(&get(&gateway, token, &path).await?), ("miss", 200, "first"));
+    let kept = get(&other, token, &path).await?;
+    assert_eq!(seen(&kept), ("hit", 200, "first"));
+    assert_eq!(kept.header("etag"), "\"1\"");
+    let unchanged = other.send_with("GET", &path, token, &Value::Null, &[("if-none-match", "\"1\"")]).await?;
+    assert_eq!((unchanged.status.as_u16(), unchanged.header("x-cache")), (304, "hit"));
+    let patch = json!({ "title": "second" });
+    assert_eq!(gateway.send("PATCH", &path, token, &patch).await?.status, 200);
+    assert_eq!(seen(&get(&other, token, &path).await?), ("miss", 200, "second"));
+    assert_eq!(seen(&get(&gateway, token, &path).await?), ("hit", 200, "second"));
+    assert_eq!(gateway.send("DELETE", &path, token, &Value::Null).await?.status, 204);
+    assert_eq!(seen(&get(&other, token, &path).await?).1, 404);
+
+    // What is kept is the namespace's alone, and for who may read all of it.
+    let eve = gateway.register("eve@example.com").await?;
+    assert_eq!(get(&gateway, &eve.access, "/v1/tasks").await?.json["tasks"], json!([]));
+    for gateway in [gateway, other] {
+        gateway.stop().await?;
+    }
+    rig.close().await
+}
+
+#[tokio::test]
+async fn who_may_not_read_all_is_served_from_the_source() -> Result<()> {
+    let rig = Rig::open().await?;
+    let gateway = rig.gateway(|_| {}).await?;
+    let ada = gateway.register("ada@example.com").await?;
+    let task = json!({ "kind": "manual", "queue": "letters" });
+    let id = gateway.send("POST", "/v1/tasks", &ada.access, &task).await?.text("/id")?;
+    let path = format!("/v1/tasks/{id}");
+    get(&gateway, &ada.access, &path).await?;
+    assert_eq!(get(&gateway, &ada.access, &path).await?.header("x-cache"), "hit");
+    let key = async |scope: &str, queue: &str| {
+        let body = json!({ "name": "a key", "scopes": [scope], "queues": [queue] });
+        gateway.send("POST", "/v1/keys", &ada.access, &body).await?.text("/secret")
+    };
+    let letters = get(&gateway, &key("tasks:read", "letters").await?, &path).await?;
+    assert_eq!((letters.status.as_u16(), letters.header("x-cache")), (200, "bypass"));
+    assert_eq!(get(&gateway, &key("tasks:read", "parcels").await?, &path).await?.status, 404);
+    assert_eq!(get(&gateway, &key("work", "letters").await?, &path).await?.status, 403);
+    gateway.stop().await?;
+    rig.close().await
+}
+
+#[tokio::test]
+async fn what_a_worker_has_done_is_seen_at_once() -> Result<()> {
+    let rig = Rig::open().await?;
+    let gateway = rig.gateway(|_| {}).await?;
+    let token = taskyard_tests::KEY;
+    let list = "/v1/tasks?state=completed";
+    assert_eq!(get(&gateway, token, list).await?.header("x-cache"), "miss");
+    let none = get(&gateway, token, list).await?;
+    assert_eq!((none.header("x-cache"), &none.json["tasks"]), ("hit", &json!([])), "the empty list is a hit");
+
+    let created = gateway.send("POST", "/v1/tasks", token, &json!({ "kind": "by-hand" })).await?;
+    let path = format!("/v1/tasks/{}", created.text("/id")?);
+    let state = async || get(&gateway, token, &path).await?.text("/state");
+    assert_eq!(state().await?, "ready");
+    let options = WorkerOptions { kinds: vec!["by-hand".into()], slots: 1, ..WorkerOptions::default() };
+    let mut worker = RawWorker::open(&rig.pod.url(), options).await?;
+    let run = worker.next_run(SOON).await?.context("the task runs")?;
+    eventually(SOON, "it is seen to run", async || state().await.ok().filter(|state| state == "running")).await?;
+    // Progress has no version, so a running task is read each time.
+    assert_eq!(get(&gateway, token, &path).await?.header("x-cache"), "miss");
+    worker.complete(&run).await?;
+    worker.verdict(&run, SOON).await?;
+    assert_eq!(state().await?, "completed");
+    assert_eq!(get(&gateway, token, list).await?.json["tasks"][0]["state"], "completed");
+    gateway.stop().await?;
+    rig.close().await
+}
+
+/// Readers at two gateways, while a writer changes a task: none sees less than the writer was told before it asked.
+async fn race(gateways: &[Gateway; 2], token: &str, time: Duration) -> Result<(u64, u64)> {
+    let task = json!({ "kind": "manual", "title": "0" });
+    let path = format!("/v1/tasks/{}", gateways[0].send("POST", "/v1/tasks", token, &task).await?.text("/id")?);
+    let (written, read, hits) = (AtomicU64::new(1), AtomicU64::new(0), AtomicU64::new(0));
+    let stop = CancellationToken::new();
+    let writer = async {
+        while !stop.is_cancelled() {
+            let patch = json!({ "title": written.load(Ordering::SeqCst).to_string() });
+            let answer = gateways[0].send("PATCH", &path, token, &patch).await?;
+            ensure!(answer.status == 200, "{answer:?}");
+            written.store(answer.json["version"].as_u64().context("a version")?, Ordering::SeqCst);
+            sleep(Duration::from_millis(7)).await;
+        }
+        Ok(())
+    };
+    let readers = try_join_all((0..8).map(|reader| {
+        let (stop, path, written, read, hits) = (&stop, &path, &written, &read, &hits);
+        let gateway = &gateways[reader % 2];
+        async move {
+            while !stop.is_cancelled() {
+                let known = written.load(Ordering::SeqCst);
+                let answer = get(gateway, token, path).await?;
+                ensure!(answer.status == 200, "{answer:?}");
+                let version = answer.json["version"].as_u64().context("a version")?;
+                ensure!(version >= known, "version {known} was written, {version} was read: {answer:?}");
+                read.fetch_add(1, Ordering::SeqCst);
+                hits.fetch_add(u64::from(answer.header("x-cache") == "hit"), Ordering::SeqCst);
+            }
+            Ok(())
+        }
+    }));
+    let end = async {
+        sleep(time).await;
+        stop.cancel();
+        Ok(())
+    };
+    let raced = futures::future::try_join3(writer, readers, end).await.map(drop);
+    raced?;
+    Ok((read.into_inner(), hits.into_inner()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_never_see_less_than_was_written() -> Result<()> {
+    let rig = Rig::open().await?;
+    let gateways = [rig.gateway(|_| {}).await?, rig.gateway(|_| {}).await?];
+    let (read, hits) = race(&gateways, taskyard_tests::KEY, Duration::from_secs(4)).await?;
+    assert!(hits > 50 && read > hits, "{hits} of {read}");
+    for gateway in gateways {
+        gateway.stop().await?;
+    }
+    rig.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reader_fills_for_all() -> Result<()> {
+    let rig = Rig::open().await?;
+    let gateway = rig.gateway(|_| {}).await?;
+    let token = taskyard_tests::KEY;
+    let created = gateway.send("POST", "/v1/tasks", token, &json!({ "kind": "manual" })).await?;
+    let path = format!("/v1/tasks/{}", created.text("/id")?);
+    // The identity is known from here on.
+    let answers = join_all((0..40).map(|_| get(&gateway, token, &path))).await;
+    let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
+    let count = |how: &str| answers.iter().filter(|answer| answer.header("x-cache") == how).count();
+    assert_eq!((count("miss"), count("hit")), (1, 39));
+    gateway.stop().await?;
+    rig.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_stops_and_starts_and_no_reader_hears_of_it() -> Result<()> {
+    let (servers, stack) = Stack::private().await?;
+    let pod = stack.pod().await?;
+    let rig = Rig { stack, pod };
+    let gateways = [rig.gateway(|_| {}).await?, rig.gateway(|_| {}).await?];
+    let outage = async {
+        sleep(Duration::from_secs(1)).await;
+        servers.redis()?.stop().await?;
+        sleep(Duration::from_secs(3)).await;
+        servers.redis()?.start().await?;
+        Ok(())
+    };
+    let raced = race(&gateways, taskyard_tests::KEY, Duration::from_secs(9));
+    let ((read, hits), ()) = futures::future::try_join(raced, outage).await?;
+    assert!(hits > 20 && read > hits, "{hits} of {read}");
+    for gateway in gateways {
+        gateway.stop().await?;
+    }
+    rig.close().await
+}
+
+/// The pod's word does not reach Redis. Once it does, what was kept meanwhile is out of reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_told_is_told_later() -> Result<()> {
+    let stack = Stack::shared().await?;
+    let proxy = Proxy::to_url(stack.sandbox.redis_url()).await?;
+    let url = proxy.url_through(stack.sandbox.redis_url())?;
+    let pod = stack.pod_with(&[("--redis-url", &url)]).await?;
+    let rig = Rig { stack, pod };
+    let gateway = rig.gateway(|_| {}).await?;
+    let token = taskyard_tests::KEY;
+    let task = json!({ "kind": "manual", "title": "before" });
+    let path = format!("/v1/tasks/{}", gateway.send("POST", "/v1/tasks", token, &task).await?.text("/id")?);
+    eventually(SOON, "it is kept", async || {
+        get(&gateway, token, &path).await.ok().filter(|answer| answer.header("x-cache") == "hit").map(drop)
+    })
+    .await?;
+    proxy.cut();
+    let patch = json!({ "title": "after" });
+    assert_eq!(gateway.send("PATCH", &path, token, &patch).await?.status, 200);
+    assert_eq!(seen(&get(&gateway, token, &path).await?).2, "before", "nobody could tell");
+    proxy.heal();
+    eventually(SOON, "the change is seen", async || {
+        get(&gateway, token, &path).await.ok().filter(|answer| answer.json["title"] == "after").map(drop)
+    })
+    .await?;
+    gateway.stop().await?;
+    rig.close().await
+}
+
+/// A pod ends between its commit and its word: the leader finds the event.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_change_of_a_pod_that_died_is_told_by_the_relay() -> Result<()> {
+    let rig = Rig::open().await?;
+    let gateway = rig.gateway(|_| {}).await?;
+    let token = taskyard_tests::KEY;
+    let order = tempfile();
+    let environment = [("TASKYARD_FAULT_FILE", order.clone())];
+    let mut dies = rig.stack.ready_process(&environment).await?;
+    let id = gateway.send("POST", "/v1/tasks", token, &json!({ "kind": "manual" })).await?.text("/id")?;
+    let path = format!("/v1/tasks/{id}");
+    get(&gateway, token, &path).await?;
+    assert_eq!(get(&gateway, token, &path).await?.header("x-cache"), "hit");
+    let mut tasks = dies.tasks().await?;
+    std::fs::write(&order, "abort command-committed")?;
+    let update = UpdateTaskRequest {
+        id,
+        task: Some(TaskUpdate { title: "its last word".into(), ..TaskUpdate::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["title".into()] }),
+        version: 0,
+    };
+    let unanswered = timeout(SOON, tasks.update_task(update)).await?;
+    assert!(unanswered.is_err(), "{unanswered:?}");
+    dies.process.wait_exit(SOON).await?;
+    let began = Instant::now();
+    eventually(SOON, "the change is seen", async || {
+        get(&gateway, token, &path).await.ok().filter(|answer| answer.json["title"] == "its last word").map(drop)
+    })
+    .await?;
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let _ = std::fs::remove_file(&order);
+    gateway.stop().await?;
+    rig.close().await
+}
+
+fn tempfile() -> String {
+    std::env::temp_dir().join(format!("taskyard-fault-{}", Uuid::new_v4())).to_string_lossy().into_owned()
+}
