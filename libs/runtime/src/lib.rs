@@ -15,3 +15,4 @@ pub mod ops;
 pub mod shutdown;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;

@@ -9,6 +9,7 @@ use taskyard_runtime::config::{
 };
 
 use crate::identity::Kind;
+pub use crate::identity::TrustedIssuer;
 
 /// Flags and environment variables of the tasks service.
 #[derive(Args, Clone, Debug)]
@@ -113,6 +114,11 @@ pub struct Settings {
     /// What access tokens name as their issuer; one for each installation
     #[arg(long, env = "TASKYARD_ISSUER", default_value = "taskyard", value_name = "NAME")]
     pub issuer: String,
+
+    /// OpenID Connect issuers whose users may sign in by an id token, each with our client id there; several with commas
+    /// between
+    #[arg(long = "oidc-issuer", env = "TASKYARD_OIDC_ISSUERS", value_delimiter = ',', value_name = "URL=CLIENT_ID")]
+    pub oidc_issuers: Vec<TrustedIssuer>,
 
     /// How long a worker may give no sign of life before its runs go to others, in seconds (5 to 300)
     #[arg(long, env = "TASKYARD_SESSION_TIMEOUT_S", default_value_t = 10, value_name = "SECONDS")]

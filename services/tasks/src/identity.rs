@@ -2,6 +2,7 @@
 
 mod changes;
 mod crypto;
+mod issuers;
 mod password;
 mod secret;
 mod signing;
@@ -9,6 +10,7 @@ mod uses;
 mod verify;
 
 pub use changes::Changes;
+pub use issuers::{Issuers, TrustedIssuer, Vouched};
 pub use password::{Passwords, check as check_password};
 pub use secret::{Kind, NewSecret};
 pub use signing::{ACCESS_TOKEN_LIFE, Signer};

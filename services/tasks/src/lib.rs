@@ -44,14 +44,14 @@ use self::{
         finishes::Finishes,
     },
     backlog::HeardBacklog,
-    identity::{Changes, KeyUses, Passwords, Signer, Verifier},
+    identity::{Changes, Issuers, KeyUses, Passwords, Signer, Verifier},
     metrics::TaskMetrics,
     sessions::{Sessions, demand::DemandTeller, intake, upkeep},
     wakes::Wakes,
     watch::Watches,
 };
 pub use self::{
-    config::{Checked, Config, Settings},
+    config::{Checked, Config, Settings, TrustedIssuer},
     rebuild::{Difference, Progress, Report, rebuild},
     reindex::{ReindexProgress, reindex},
 };
@@ -129,6 +129,7 @@ pub async fn run(
         watches: Arc::new(Watches::default()),
         backlog: HeardBacklog::default(),
         passwords: Passwords::new()?,
+        issuers: Issuers::new(&settings.oidc_issuers)?,
         verifier,
         changes: Changes::new(redis.clone(), identities.clone()),
         metrics: task_metrics,

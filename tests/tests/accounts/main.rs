@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod fairness;
+mod issuers;
 mod keys;
 mod namespaces;
 mod people;

@@ -74,6 +74,7 @@ impl Accounts {
             password: password.into(),
             namespace: namespace.into(),
             agent: "a test".into(),
+            id_token: String::new(),
         };
         read(self.users().sign_in(request).await)
     }

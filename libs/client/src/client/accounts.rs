@@ -22,6 +22,26 @@ impl Client {
             password: password.to_owned(),
             namespace: namespace.to_owned(),
             agent: agent.to_owned(),
+            id_token: String::new(),
+        };
+        self.send(request, async |pod, request| pod.users().sign_in(request).await).await
+    }
+
+    /// Signs in by the id token of an OpenID Connect issuer that the server trusts.
+    ///
+    /// # Errors
+    /// If the token is not good, or the user is not a member of the namespace.
+    pub async fn sign_in_by_id_token(
+        &self,
+        id_token: &str,
+        namespace: &str,
+        agent: &str,
+    ) -> Result<v1::SignInResponse> {
+        let request = v1::SignInRequest {
+            id_token: id_token.to_owned(),
+            namespace: namespace.to_owned(),
+            agent: agent.to_owned(),
+            ..v1::SignInRequest::default()
         };
         self.send(request, async |pod, request| pod.users().sign_in(request).await).await
     }

@@ -52,8 +52,13 @@ pub(super) async fn register(
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewSignIn")]
 pub(super) struct SignIn {
+    #[serde(default)]
     email: String,
+    #[serde(default)]
     password: String,
+    /// In the place of e-mail address and password: an OpenID Connect id token of an issuer that is trusted here.
+    #[serde(default)]
+    id_token: String,
     #[serde(default)]
     namespace: String,
 }
@@ -67,8 +72,8 @@ pub(super) async fn sign_in(
     body: JsonBody<SignIn>,
 ) -> Result<Json<SignedIn>, Problem> {
     params.finish()?;
-    let SignIn { email, password, namespace } = body.value;
-    let request = v1::SignInRequest { email, password, namespace, agent };
+    let SignIn { email, password, id_token, namespace } = body.value;
+    let request = v1::SignInRequest { email, password, namespace, agent, id_token };
     let answer = app.ask(&call, request, |pod, message| async { pod.users().sign_in(message).await }).await?;
     Ok(Json(SignedIn::new(present(answer.user)?, present(answer.tokens)?)?))
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::App;
 use crate::{
     fault::{self, FaultPoint},
-    identity::{Kind, NewSecret, Passwords, check_password},
+    identity::{Kind, NewSecret, Passwords, Vouched, check_password},
     store::{
         namespaces,
         users::{self, NewUser, Refreshed, SignIn, Taken, User},
@@ -69,6 +69,31 @@ impl App {
         let Some(user) = user.filter(|user| matches && !user.is_disabled) else {
             return Err(Error::new(ErrorCode::Unauthenticated, "the e-mail address or the password is wrong"));
         };
+        let tokens = self.begin_sign_in(&user, namespace, agent).await?;
+        Ok((user, tokens))
+    }
+
+    /// Signs in whomever a trusted issuer vouches for; makes the user the first time.
+    ///
+    /// # Errors
+    /// If the token is not good, or the namespace is not one of the user's.
+    pub async fn sign_in_vouched(&self, id_token: &str, namespace: &str, agent: &str) -> Result<(User, Tokens)> {
+        let Vouched { email, name } = self.issuers.verify(id_token).await?;
+        let email = read_email("id_token.email", &email)?;
+        let mut user = users::user_read_by_email(&self.pool, &email).await.map_err(failure::to_error)?;
+        if user.is_none() {
+            let name = limits::clean_message(&name, limits::PERSON_NAME_BYTES_MAX);
+            let person = Person { email: email.clone(), password_hash: None, name, namespace: String::new() };
+            user = match create_person(&self.pool, person, false).await {
+                // Another pod was asked the same at this moment.
+                Err(error) if error.code == ErrorCode::NameTaken => {
+                    users::user_read_by_email(&self.pool, &email).await.map_err(failure::to_error)?
+                }
+                created => Some(created?),
+            };
+        }
+        let user = user.filter(|user| !user.is_disabled);
+        let user = user.ok_or_else(|| Error::new(ErrorCode::Unauthenticated, "this user may not sign in here"))?;
         let tokens = self.begin_sign_in(&user, namespace, agent).await?;
         Ok((user, tokens))
     }
@@ -199,23 +224,39 @@ pub async fn create_user(
     registration: Registration,
     is_admin: bool,
 ) -> Result<User> {
-    let email = read_email("email", &registration.email)?;
-    check_password("password", &registration.password)?;
-    let (local, _) = email.split_once('@').unwrap_or((&email, ""));
-    let name = if registration.name.trim().is_empty() { local } else { registration.name.trim() };
-    limits::check_text("name", name, limits::PERSON_NAME_BYTES_MAX)?;
-    let chosen = registration.namespace.as_str();
-    if !chosen.is_empty() {
-        limits::check_namespace_name("namespace", chosen)?;
+    let Registration { email, password, name, namespace } = registration;
+    let email = read_email("email", &email)?;
+    check_password("password", &password)?;
+    limits::check_text("name", name.trim(), limits::PERSON_NAME_BYTES_MAX)?;
+    if !namespace.is_empty() {
+        limits::check_namespace_name("namespace", &namespace)?;
     }
-    let password_hash = passwords.hash(registration.password).await?;
+    let password_hash = Some(passwords.hash(password).await?);
+    create_person(pool, Person { email, password_hash, name: name.trim().to_owned(), namespace }, is_admin).await
+}
+
+/// Somebody who becomes a user, checked.
+struct Person {
+    email: String,
+    password_hash: Option<String>,
+    /// Empty: the address stands for it.
+    name: String,
+    /// Empty: made from the address.
+    namespace: String,
+}
+
+async fn create_person(pool: &PgPool, person: Person, is_admin: bool) -> Result<User> {
+    let email = person.email;
+    let (local, _) = email.split_once('@').unwrap_or((&email, ""));
+    let name = if person.name.is_empty() { local } else { &person.name };
+    let chosen = person.namespace.as_str();
     for attempt in 0..NAMES_MAX {
         let namespace = if chosen.is_empty() { namespace_name(local, attempt) } else { chosen.to_owned() };
         let new = NewUser {
             id: Uuid::now_v7(),
             email: &email,
             name,
-            password_hash: &password_hash,
+            password_hash: person.password_hash.as_deref(),
             is_admin,
             namespace_name: &namespace,
         };

@@ -37,8 +37,15 @@ impl UserService for Api {
     }
 
     async fn sign_in(&self, request: Request<SignInRequest>) -> Result<Response<SignInResponse>, Status> {
-        let SignInRequest { email, password, namespace, agent } = request.into_inner();
-        let (user, tokens) = self.app.sign_in(&email, password, &namespace, &agent).await.map_err(to_status)?;
+        let SignInRequest { email, password, namespace, agent, id_token } = request.into_inner();
+        let signed_in = match (id_token.as_str(), email.is_empty() && password.is_empty()) {
+            ("", _) => self.app.sign_in(&email, password, &namespace, &agent).await,
+            (token, true) => self.app.sign_in_vouched(token, &namespace, &agent).await,
+            _ => {
+                Err(Error::invalid("id_token", "stands in the place of e-mail address and password; give one of both"))
+            }
+        };
+        let (user, tokens) = signed_in.map_err(to_status)?;
         let (user, tokens) = (Some(user_to_proto(user)), Some(tokens_to_proto(tokens)));
         Ok(Response::new(SignInResponse { user, tokens }))
     }

@@ -30,7 +30,7 @@ pub struct NewUser<'a> {
     pub id: Uuid,
     pub email: &'a str,
     pub name: &'a str,
-    pub password_hash: &'a str,
+    pub password_hash: Option<&'a str>,
     pub is_admin: bool,
     pub namespace_name: &'a str,
 }

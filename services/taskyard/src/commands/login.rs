@@ -28,6 +28,9 @@ pub struct LoginArgs {
     /// A file that holds the password, - for standard input; asked for if not given
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// A file that holds an OpenID Connect id token, - for standard input: in the place of address and password
+    #[arg(long, conflicts_with_all = ["email", "password_file"], value_name = "FILE")]
+    id_token_file: Option<PathBuf>,
     /// The namespace to work in; your own if not given
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
     namespace: String,
@@ -36,17 +39,21 @@ pub struct LoginArgs {
 /// Logs in and remembers it as a profile.
 pub async fn login(args: LoginArgs) -> Outcome {
     let (client, url) = args.place.connect_unknown().await?;
-    let email = match args.email {
-        Some(email) => email,
-        None => ask("E-mail address: ")?,
-    };
-    let password = match &args.password_file {
-        Some(file) => read_password(file)?,
-        None if std::io::stdin().is_terminal() => rpassword::prompt_password("Password: ")?,
-        None => return Err(Usage::error("there is no terminal to ask for the password; give --password-file")),
-    };
     let agent = format!("taskyard {}", env!("CARGO_PKG_VERSION"));
-    let signed_in = client.sign_in(&email, &password, &args.namespace, &agent).await?;
+    let signed_in = if let Some(file) = &args.id_token_file {
+        client.sign_in_by_id_token(first_line(file)?.trim(), &args.namespace, &agent).await?
+    } else {
+        let email = match args.email {
+            Some(email) => email,
+            None => ask("E-mail address: ")?,
+        };
+        let password = match &args.password_file {
+            Some(file) => first_line(file)?,
+            None if std::io::stdin().is_terminal() => rpassword::prompt_password("Password: ")?,
+            None => return Err(Usage::error("there is no terminal to ask for the password; give --password-file")),
+        };
+        client.sign_in(&email, &password, &args.namespace, &agent).await?
+    };
     let sign_in = SignIn::new(signed_in.user.unwrap_or_default().email, signed_in.tokens.unwrap_or_default())?;
     let name = args.place.profile_name().to_owned();
     note(&format!("logged in as {} in the namespace {} (profile {name})", sign_in.email, sign_in.namespace));
@@ -127,7 +134,7 @@ fn ask(question: &str) -> Result<String> {
 }
 
 /// The first line of a file.
-pub fn read_password(file: &PathBuf) -> Result<String> {
+pub fn first_line(file: &PathBuf) -> Result<String> {
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;

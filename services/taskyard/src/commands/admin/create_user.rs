@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use taskyard_runtime::config::{PostgresArgs, Problems};
 use taskyard_tasks::setup::{self, NewAccount};
 
-use crate::{commands::login::read_password, exit::Outcome, output::note};
+use crate::{commands::login::first_line, exit::Outcome, output::note};
 
 /// Who, and in which database.
 #[derive(clap::Args, Debug)]
@@ -28,7 +28,7 @@ pub async fn run(args: Args) -> Outcome {
     let mut problems = Problems::default();
     let postgres = args.postgres.require(&mut problems);
     let postgres = problems.finish(postgres)?;
-    let password = read_password(&args.password_file)?;
+    let password = first_line(&args.password_file)?;
     let account = NewAccount { email: args.email.clone(), password, is_admin: args.admin };
     if setup::create_user(postgres.url.expose(), account).await? {
         note(&format!("{} can sign in", args.email));

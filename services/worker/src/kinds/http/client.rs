@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use reqwest::redirect;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use taskyard_runtime::tls;
 
 use super::{reach::Reach, resolver::Resolver};
 
@@ -16,7 +16,7 @@ const IDLE_PER_HOST_MAX: usize = 8;
 /// by us first.
 pub(super) fn build(reach: &Arc<Reach>) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(tls::client_config()?)
         .dns_resolver(Resolver(Arc::clone(reach)))
         // A proxy would connect for us to what we may not reach.
         .no_proxy()
@@ -28,21 +28,4 @@ pub(super) fn build(reach: &Arc<Reach>) -> anyhow::Result<reqwest::Client> {
         .user_agent(concat!("taskyard/", env!("CARGO_PKG_VERSION")))
         .build()
         .context("the HTTP client cannot be built")
-}
-
-/// TLS with the machine's certificates and ring, without a process-wide provider.
-fn tls() -> anyhow::Result<ClientConfig> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        // Plain HTTP still works, so this is no reason not to begin.
-        tracing::warn!(errors = ?found.errors, "There are no root certificates here: https requests will fail");
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
