@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
+    "taskyard/v1/admin.proto",
     "taskyard/v1/key.proto",
     "taskyard/v1/namespace.proto",
     "taskyard/v1/queue.proto",

@@ -1,7 +1,7 @@
 //! What each gRPC method needs of its caller: the one table of rights. A method that is not in it is refused to all.
 
 use taskyard_core::identity::{
-    Access::{self, Known, Open, ScopeOrService, User},
+    Access::{self, Known, Open, ScopeOrService, SiteAdmin, User},
     Scope::{Admin, TasksRead, TasksWrite, Work},
     Service,
 };
@@ -88,6 +88,16 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
             ("AcceptInvitation", User),
             ("TransferNamespace", User),
             ("DeleteNamespace", User),
+        ],
+    ),
+    (
+        "taskyard.v1.AdminService",
+        &[
+            ("ListAllNamespaces", SiteAdmin),
+            ("SetNamespaceQuota", SiteAdmin),
+            ("ListUsers", SiteAdmin),
+            ("SetUserDisabled", SiteAdmin),
+            ("ListAuditEntries", SiteAdmin),
         ],
     ),
     ("taskyard.v1.KeyService", &[("CreateKey", ADMIN), ("ListKeys", ADMIN), ("RevokeKey", ADMIN)]),

@@ -16,6 +16,8 @@ pub(crate) use etag::{IfMatch, IfNoneMatch, etag};
 pub(crate) use idempotency_key::IdempotencyKey;
 pub(crate) use json::{JsonBody, OptionalJsonBody, from_json};
 pub(crate) use object::Object;
-pub(crate) use path::{InvitationOf, KeyId, MemberOf, NamespaceName, QueueName, ScheduleName, SignInId, TaskId};
+pub(crate) use path::{
+    InvitationOf, KeyId, MemberOf, NamespaceName, QueueName, ScheduleName, SignInId, TaskId, UserId,
+};
 pub(crate) use query::Params;
 pub(crate) use user_agent::UserAgent;

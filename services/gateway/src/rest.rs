@@ -1,5 +1,6 @@
 //! REST: each handler reads a request, makes one call to the tasks service and shows its answer.
 
+mod administration;
 mod ask;
 mod auth;
 mod batch;
@@ -29,7 +30,7 @@ pub(crate) fn open_routes() -> Routes {
 
 /// What is only for those who are known.
 pub(crate) fn routes() -> Routes {
-    with_accounts(with_schedules(of_tasks()))
+    with_administration(with_accounts(with_schedules(of_tasks())))
 }
 
 fn of_tasks() -> Routes {
@@ -112,4 +113,15 @@ fn with_accounts(routes: Routes) -> Routes {
         .at("/v1/invitations/accept", [post(namespaces::accept, about::accept())])
         .at("/v1/keys", [get(keys::list, key::list()), post(keys::create, key::create())])
         .at("/v1/keys/{id}", [delete(keys::revoke, key::revoke())])
+}
+
+fn with_administration(routes: Routes) -> Routes {
+    use operations::administration as about;
+    routes
+        .at("/v1/admin/namespaces", [get(administration::namespaces, about::namespaces())])
+        .at("/v1/admin/namespaces/{name}/quota", [put(administration::set_quota, about::set_quota())])
+        .at("/v1/admin/users", [get(administration::users, about::users())])
+        .at("/v1/admin/users/{user_id}/disable", [post(administration::disable, about::disable())])
+        .at("/v1/admin/users/{user_id}/enable", [post(administration::enable, about::enable())])
+        .at("/v1/admin/audit", [get(administration::audit, about::audit())])
 }

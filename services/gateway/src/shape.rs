@@ -2,6 +2,7 @@
 //! in the name, payloads and results as they are.
 
 mod account;
+mod administration;
 pub(crate) mod described;
 mod event;
 mod field;
@@ -18,6 +19,7 @@ pub(crate) use account::{
     InvitationSecret, Invitations, Key, KeySecret, Keys, Me, Member, Members, Namespace, Namespaces, Role, SignIns,
     SignedIn, Tokens, User,
 };
+pub(crate) use administration::{AuditEntries, NamespaceOverviews, Quota, UserOverviews};
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order, Selection};

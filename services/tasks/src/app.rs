@@ -1,5 +1,6 @@
 //! The use cases of the tasks service, and what they share.
 
+pub mod administration;
 pub mod commands;
 pub mod creates;
 pub mod finishes;
@@ -34,6 +35,7 @@ use crate::{
     identity::{Changes, Issuers, Passwords, Verifier},
     metrics::TaskMetrics,
     progress::ProgressBoard,
+    quotas::Quotas,
     sessions::{Sessions, demand::DemandTeller},
     store::returns::Returned,
     wakes::Wakes,
@@ -65,6 +67,7 @@ pub struct App {
     pub backlog: HeardBacklog,
     pub passwords: Passwords,
     pub issuers: Issuers,
+    pub quotas: Quotas,
     pub verifier: Verifier,
     pub changes: Changes,
     pub metrics: TaskMetrics,

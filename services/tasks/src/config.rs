@@ -10,6 +10,7 @@ use taskyard_runtime::config::{
 
 use crate::identity::Kind;
 pub use crate::identity::TrustedIssuer;
+use crate::store::administration::Quota;
 
 /// Flags and environment variables of the tasks service.
 #[derive(Args, Clone, Debug)]
@@ -120,6 +121,14 @@ pub struct Settings {
     #[arg(long = "oidc-issuer", env = "TASKYARD_OIDC_ISSUERS", value_delimiter = ',', value_name = "URL=CLIENT_ID")]
     pub oidc_issuers: Vec<TrustedIssuer>,
 
+    /// How many waiting and running tasks a namespace may have, unless an administrator sets another number; 0: no limit
+    #[arg(long, env = "TASKYARD_ACTIVE_TASKS_MAX", default_value_t = 5_000_000, value_name = "NUMBER")]
+    pub active_tasks_max: u32,
+
+    /// How many megabytes of payload these may have together; 0: no limit
+    #[arg(long, env = "TASKYARD_PAYLOAD_MB_MAX", default_value_t = 51_200, value_name = "MB")]
+    pub payload_mb_max: u32,
+
     /// How long a worker may give no sign of life before its runs go to others, in seconds (5 to 300)
     #[arg(long, env = "TASKYARD_SESSION_TIMEOUT_S", default_value_t = 10, value_name = "SECONDS")]
     pub session_timeout_s: u64,
@@ -209,6 +218,16 @@ impl Settings {
         }
         if self.dead_retention_days < self.retention_days {
             problems.add("TASKYARD_DEAD_RETENTION_DAYS must not be less than TASKYARD_RETENTION_DAYS");
+        }
+    }
+
+    /// What a namespace may have that has no quota of its own.
+    pub(crate) fn quota(&self) -> Quota {
+        let given = |number: u32| (number > 0).then_some(i64::from(number));
+        Quota {
+            active_tasks_max: given(self.active_tasks_max),
+            payload_bytes_max: given(self.payload_mb_max).map(|mb| mb * 1_048_576),
+            queues_max: None,
         }
     }
 

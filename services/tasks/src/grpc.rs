@@ -1,5 +1,6 @@
 //! The gRPC services: extract, call one use case, map the answer.
 
+mod administration;
 mod keys;
 mod namespaces;
 mod queues;
@@ -12,10 +13,10 @@ mod work;
 use std::sync::Arc;
 
 use taskyard_proto::v1::{
-    key_service_server::KeyServiceServer, namespace_service_server::NamespaceServiceServer,
-    queue_service_server::QueueServiceServer, schedule_service_server::ScheduleServiceServer,
-    task_service_server::TaskServiceServer, user_service_server::UserServiceServer,
-    work_service_server::WorkServiceServer,
+    admin_service_server::AdminServiceServer, key_service_server::KeyServiceServer,
+    namespace_service_server::NamespaceServiceServer, queue_service_server::QueueServiceServer,
+    schedule_service_server::ScheduleServiceServer, task_service_server::TaskServiceServer,
+    user_service_server::UserServiceServer, work_service_server::WorkServiceServer,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,10 @@ impl Api {
 
     pub fn namespaces(&self) -> NamespaceServiceServer<Self> {
         NamespaceServiceServer::new(self.clone())
+    }
+
+    pub fn admin(&self) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(self.clone())
     }
 
     pub fn keys(&self) -> KeyServiceServer<Self> {

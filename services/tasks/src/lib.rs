@@ -12,6 +12,7 @@ mod grpc;
 mod identity;
 mod metrics;
 mod progress;
+mod quotas;
 mod rebuild;
 mod reindex;
 mod sessions;
@@ -46,6 +47,7 @@ use self::{
     backlog::HeardBacklog,
     identity::{Changes, Issuers, KeyUses, Passwords, Signer, Verifier},
     metrics::TaskMetrics,
+    quotas::Quotas,
     sessions::{Sessions, demand::DemandTeller, intake, upkeep},
     wakes::Wakes,
     watch::Watches,
@@ -129,6 +131,7 @@ pub async fn run(
         watches: Arc::new(Watches::default()),
         backlog: HeardBacklog::default(),
         passwords: Passwords::new()?,
+        quotas: Quotas::new(pool.clone(), settings.quota()),
         issuers: Issuers::new(&settings.oidc_issuers)?,
         verifier,
         changes: Changes::new(redis.clone(), identities.clone()),
@@ -193,7 +196,8 @@ pub async fn run(
 }
 
 /// What is served, for health checks.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
+    "taskyard.v1.AdminService",
     "taskyard.v1.KeyService",
     "taskyard.v1.NamespaceService",
     "taskyard.v1.QueueService",
@@ -274,6 +278,7 @@ async fn serve(
         .add_service(api.users())
         .add_service(api.namespaces())
         .add_service(api.keys())
+        .add_service(api.admin())
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(incoming, drained)

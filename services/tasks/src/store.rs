@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use taskyard_core::{RetryPolicy, TaskState};
 
+pub mod administration;
 pub mod anomalies;
 pub mod backlog;
 pub mod commands;

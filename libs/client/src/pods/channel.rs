@@ -13,10 +13,10 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use taskyard_core::limits::REQUEST_BYTES_MAX;
 use taskyard_proto::v1::{
-    key_service_client::KeyServiceClient, namespace_service_client::NamespaceServiceClient,
-    queue_service_client::QueueServiceClient, schedule_service_client::ScheduleServiceClient,
-    task_service_client::TaskServiceClient, user_service_client::UserServiceClient,
-    work_service_client::WorkServiceClient,
+    admin_service_client::AdminServiceClient, key_service_client::KeyServiceClient,
+    namespace_service_client::NamespaceServiceClient, queue_service_client::QueueServiceClient,
+    schedule_service_client::ScheduleServiceClient, task_service_client::TaskServiceClient,
+    user_service_client::UserServiceClient, work_service_client::WorkServiceClient,
 };
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body, transport::Channel};
@@ -78,6 +78,12 @@ impl PodChannel {
     #[must_use]
     pub fn namespaces(self) -> NamespaceServiceClient<Self> {
         NamespaceServiceClient::new(self)
+    }
+
+    /// A client of the admin service.
+    #[must_use]
+    pub fn admin(self) -> AdminServiceClient<Self> {
+        AdminServiceClient::new(self)
     }
 
     /// A client of the key service.

@@ -90,6 +90,7 @@ fn right(security: &Value) -> String {
         _ if security[0].is_null() => "<p>Needs no token.</p>\n".to_owned(),
         Value::Null => "<p>Needs a token, whatever its rights.</p>\n".to_owned(),
         role if role == "user" => "<p>Needs the token of a user.</p>\n".to_owned(),
+        role if role == "site_admin" => "<p>Needs the token of an administrator of the installation.</p>\n".to_owned(),
         scope => format!("<p>Needs the right <code>{}</code>.</p>\n", escaped(text(scope))),
     }
 }

@@ -20,7 +20,7 @@ characters, is what no text within that bound can exceed. Every `GET` answers to
 its methods to `OPTIONS`.";
 
 /// The sections, in order.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("Tasks", "One task: created, read, changed, ended."),
     ("Many tasks", "The same command for all tasks that match."),
     ("Events", "What has happened, in one order that can be read on from any position."),
@@ -29,6 +29,10 @@ const TAGS: [(&str, &str); 9] = [
     ("Accounts", "Users sign in with a password and show a token that is bound to one namespace."),
     ("Namespaces", "What is in one exists for its members only."),
     ("Keys", "For programs and workers: each has the rights that it needs, in one namespace."),
+    (
+        "Administration",
+        "Across namespaces, for administrators of the installation. Whatever they do is in the audit log.",
+    ),
     ("Server", "Whether it lives, and this description. No token is needed."),
 ];
 
@@ -103,12 +107,13 @@ fn operation(route: &Described, schemas: &mut Schemas, responses: &mut Map<Strin
     described
 }
 
-/// What has to be shown. The roles are scopes of keys, or `user` for what only people do.
+/// What has to be shown. The roles are scopes of keys, `user` for what only people do, `site_admin` for administrators.
 fn security(operation: &Operation) -> Value {
     let role = match operation.access() {
         _ if operation.open => return json!([]),
         Some(Access::Scope(scope) | Access::ScopeOrService(scope, _)) => vec![scope.as_str()],
-        Some(Access::User | Access::SiteAdmin) => vec!["user"],
+        Some(Access::User) => vec!["user"],
+        Some(Access::SiteAdmin) => vec!["site_admin"],
         _ => Vec::new(),
     };
     json!([{ "bearer": role }])

@@ -80,6 +80,18 @@ impl FromRequestParts<App> for SignInId {
     }
 }
 
+/// A user's id, as a path names it.
+#[derive(Debug)]
+pub(crate) struct UserId(pub(crate) String);
+
+impl FromRequestParts<App> for UserId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Ok(Self(read_uuid("user_id", &segment(parts, app, "user_id").await?)?.to_string()))
+    }
+}
+
 /// A namespace's name, as a path names it.
 #[derive(Debug)]
 pub(crate) struct NamespaceName(pub(crate) String);
@@ -170,6 +182,13 @@ impl Input for ScheduleName {
     fn describe(operation: &mut Operation) {
         operation.add_parameter("path", "name", described::name(), "The schedule's name.");
         operation.add_error(ErrorCode::ScheduleNotFound);
+    }
+}
+
+impl Input for UserId {
+    fn describe(operation: &mut Operation) {
+        operation.add_parameter("path", "user_id", described::uuid(), "The user's id.");
+        operation.add_error(ErrorCode::UserNotFound);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each route does, for its description; what it reads is told by its extractors.
 
+pub(super) mod administration;
 pub(super) mod auth;
 pub(super) mod events;
 pub(super) mod keys;

@@ -37,6 +37,7 @@ impl App {
     pub async fn create(&self, caller: &Identity, tasks: Vec<NewTask>) -> Result<Vec<Result<Creation>>> {
         let namespace = caller.namespace;
         let creator = creator(caller);
+        self.quotas.look(namespace).await;
         let mut answers: Vec<Option<Result<Creation>>> = Vec::with_capacity(tasks.len());
         let mut items = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -44,7 +45,7 @@ impl App {
                 Ok(()) => self.queues.ensure(&self.pool, namespace, &task.queue).await,
                 Err(error) => Err(error),
             };
-            match known {
+            match known.and_then(|()| self.quotas.admit(namespace, task.payload.len())) {
                 Ok(()) => {
                     answers.push(None);
                     items.push(Create { namespace, creator: creator.clone(), task });

@@ -151,7 +151,7 @@ impl KnownQueues {
             return Ok(());
         }
         if !queues::queue_ensure(pool, namespace, queue).await.map_err(failure::to_error)? {
-            let message = format!("the namespace has {} queues; no more are allowed", limits::QUEUES_MAX);
+            let message = "the namespace has as many queues as it may";
             return Err(Error::new(ErrorCode::Exhausted, message));
         }
         let mut known = self.0.write().await;

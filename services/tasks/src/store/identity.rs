@@ -14,7 +14,7 @@ pub async fn revision_read(pool: &PgPool) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("select revision from tasks.identity_revision").fetch_one(pool).await
 }
 
-/// The user of a sign-in, in a namespace that they are a member of.
+/// The user of a sign-in, in a namespace that they are a member of. Administrators may look into every one.
 pub async fn identity_of_sign_in(
     pool: &PgPool,
     sign_in: Uuid,
@@ -23,15 +23,16 @@ pub async fn identity_of_sign_in(
 ) -> Result<Option<Identity>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
-        select u.id, u.email, u.is_admin, m.role, n.name as namespace_name
+        select u.id, u.email, u.is_admin, m.role as "role?", n.name as namespace_name
         from tasks.sign_ins s
         join tasks.users u on u.id = s.user_id
-        join tasks.members m on m.namespace = $2 and m.user_id = u.id
-        join tasks.namespaces n on n.id = m.namespace
+        join tasks.namespaces n on n.id = $2
+        left join tasks.members m on m.namespace = n.id and m.user_id = u.id
         where s.id = $1
             and s.ended_at is null
             and s.expires_at > now()
             and not u.is_disabled
+            and (m.role is not null or u.is_admin)
             and n.deleting_since is null
         "#,
         sign_in,
@@ -44,7 +45,7 @@ pub async fn identity_of_sign_in(
         name: row.email,
         namespace,
         namespace_name: row.namespace_name,
-        scopes: Role::from_number(row.role).map(Role::scopes).unwrap_or_default(),
+        scopes: row.role.map_or(Some(Role::Viewer), Role::from_number).map(Role::scopes).unwrap_or_default(),
         queues: Vec::new(),
         expires_at: Some(expires_at),
     }))

@@ -12,22 +12,25 @@ pub const COUNT_MAX: i64 = 100_000;
 pub async fn queue_ensure(pool: &PgPool, namespace: Namespace, name: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        with made as (
+        with room as (
+            select coalesce((select queues_max from tasks.namespaces where id = $1), $3) as queues_max
+        ),
+        made as (
             insert into tasks.queues (namespace, name)
             select $1, $2
-            where (select count(*) from tasks.queues where namespace = $1) < $3
+            where (select count(*) from tasks.queues where namespace = $1) < (select queues_max from room)
             on conflict do nothing
             returning name
         )
         select (
             exists (select from made)
             or exists (select from tasks.queues where namespace = $1 and name = $2)
-            or (select count(*) from tasks.queues where namespace = $1) < $3
+            or (select count(*) from tasks.queues where namespace = $1) < (select queues_max from room)
         ) as "is_known!"
         "#,
         namespace,
         name,
-        i64::from(limits::QUEUES_MAX),
+        limits::QUEUES_MAX.cast_signed(),
     )
     .fetch_one(pool)
     .await

@@ -1,0 +1,133 @@
+//! What each namespace may have, so that none takes the place of the others.
+//!
+//! Every pod counts by itself, every few seconds and only where something is created, and adds what it creates in
+//! between. So a quota can be exceeded by what other pods create in such a moment, and a create never waits for a count
+//! but for the first one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use taskyard_core::{Error, ErrorCode, Result, task::Namespace};
+use tokio::time::Instant;
+
+use crate::{
+    dispatcher::pause_after,
+    store::administration::{self, Quota},
+};
+
+/// A count is good for so long, and for longer if it took long.
+const LIFE: Duration = Duration::from_secs(5);
+/// Namespaces that are remembered.
+const KNOWN_MAX: usize = 10_000;
+
+/// The quotas that this pod goes by.
+#[derive(Clone, Debug)]
+pub struct Quotas(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    /// Of namespaces that have none of their own.
+    usual: Quota,
+    known: Mutex<HashMap<Namespace, Usage>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    tasks: i64,
+    payload_bytes: i64,
+    quota: Quota,
+    good_until: Instant,
+    is_being_read: bool,
+}
+
+impl Quotas {
+    pub fn new(pool: PgPool, usual: Quota) -> Self {
+        Self(Arc::new(Shared { pool, usual, known: Mutex::default() }))
+    }
+
+    /// Makes sure that something is known of a namespace.
+    pub async fn look(&self, namespace: Namespace) {
+        let is_first = {
+            let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.get_mut(&namespace) {
+                Some(usage) if usage.is_being_read || Instant::now() < usage.good_until => return,
+                Some(usage) => {
+                    usage.is_being_read = true;
+                    false
+                }
+                None => true,
+            }
+        };
+        if is_first {
+            self.read(namespace).await;
+        } else {
+            let quotas = self.clone();
+            tokio::spawn(async move { quotas.read(namespace).await });
+        }
+    }
+
+    async fn read(&self, namespace: Namespace) {
+        let began = Instant::now();
+        let read = async {
+            let own = administration::quota_read(&self.0.pool, namespace).await?;
+            let quota = Quota {
+                active_tasks_max: own.active_tasks_max.or(self.0.usual.active_tasks_max),
+                payload_bytes_max: own.payload_bytes_max.or(self.0.usual.payload_bytes_max),
+                queues_max: own.queues_max,
+            };
+            let is_limited = quota.active_tasks_max.is_some() || quota.payload_bytes_max.is_some();
+            let usage = if is_limited { administration::usage_read(&self.0.pool, namespace).await? } else { (0, 0) };
+            Ok::<_, sqlx::Error>((quota, usage))
+        };
+        let read = read.await;
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        let good_until = Instant::now() + pause_after(began.elapsed(), LIFE);
+        match read {
+            Ok((quota, (tasks, payload_bytes))) => {
+                known.insert(namespace, Usage { tasks, payload_bytes, quota, good_until, is_being_read: false });
+            }
+            // The create will say so itself.
+            Err(error) => {
+                tracing::debug!(%error, "a namespace's tasks could not be counted");
+                if let Some(usage) = known.get_mut(&namespace) {
+                    (usage.good_until, usage.is_being_read) = (good_until, false);
+                }
+            }
+        }
+    }
+
+    /// Counts one more task.
+    ///
+    /// # Errors
+    /// If the namespace has as many as it may.
+    pub fn admit(&self, namespace: Namespace, payload_bytes: usize) -> Result<()> {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(usage) = known.get_mut(&namespace) else { return Ok(()) };
+        let bytes = i64::try_from(payload_bytes).unwrap_or(i64::MAX);
+        if let Some(max) = usage.quota.active_tasks_max.filter(|max| usage.tasks >= *max) {
+            return Err(exhausted(&format!("{max} waiting and running tasks")));
+        }
+        if let Some(max) = usage.quota.payload_bytes_max.filter(|max| usage.payload_bytes.saturating_add(bytes) > *max)
+        {
+            return Err(exhausted(&format!("{max} bytes of payload in waiting and running tasks")));
+        }
+        usage.tasks += 1;
+        usage.payload_bytes = usage.payload_bytes.saturating_add(bytes);
+        Ok(())
+    }
+}
+
+fn exhausted(what: &str) -> Error {
+    let message = format!("the namespace may have {what}, and has them; end some, or ask an administrator for more");
+    let mut error = Error::new(ErrorCode::Exhausted, message);
+    error.retry_after = Some(LIFE);
+    error
+}
