@@ -14,6 +14,9 @@ type Reaching = (&'static str, &'static str, &'static [(&'static str, usize)]);
 
 const PLACES: &[Reaching] = &[
     ("app.rs", "tell_stops", &[("StopPublished", 1)]),
+    ("app/administration.rs", "note", &[("CommandCommitted", 1)]),
+    ("app/administration.rs", "set_quota", &[("CommandCommitted", 1)]),
+    ("app/administration.rs", "set_user_disabled", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "cancel", &[("CancelCommitted", 1)]),
     ("app/commands.rs", "complete", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "delete", &[("CommandCommitted", 1)]),
@@ -44,7 +47,8 @@ const PLACES: &[Reaching] = &[
     ("app/schedules.rs", "update_schedule", &[("CommandCommitted", 1)]),
     ("app/users.rs", "begin_sign_in", &[("CommandCommitted", 1)]),
     ("app/users.rs", "change_password", &[("CommandCommitted", 1)]),
-    ("app/users.rs", "create_user", &[("CommandCommitted", 1)]),
+    ("app/users.rs", "create_person", &[("CommandCommitted", 1)]),
+    ("app/users.rs", "enter", &[("CommandCommitted", 1)]),
     ("app/users.rs", "refresh", &[("CommandCommitted", 1)]),
     ("app/users.rs", "rename_user", &[("CommandCommitted", 1)]),
     ("app/users.rs", "sign_out", &[("CommandCommitted", 1)]),
