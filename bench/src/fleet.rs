@@ -168,6 +168,29 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// One more process: a gateway in front of the pods.
+    pub async fn gateway(&self, servers: &Servers, environment: &[(&str, &str)]) -> Result<crate::gateway::Gateway> {
+        let address = free_address()?;
+        let mut variables: Vec<(String, String)> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        variables.extend([
+            ("REDIS_URL".to_owned(), servers.stack.redis_url().to_owned()),
+            ("TASKYARD_TASKS_URL".to_owned(), self.urls.clone()),
+            ("TASKYARD_GATEWAY_LISTEN".to_owned(), address.to_string()),
+            ("TASKYARD_OPS_LISTEN".to_owned(), free_address()?.to_string()),
+            ("RUST_LOG".to_owned(), "warn".to_owned()),
+        ]);
+        let process =
+            OurProcess::start(&std::env::current_exe()?, "gateway", address.port().into(), &variables, &servers.dir)?;
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok((address, process));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the gateway does not answer")
+    }
+
     /// Connections to the pods.
     pub fn pods(&self) -> Result<Pods> {
         Ok(Pods::connect(self.urls.split(','), Token::bearer(&self.key)?)?)
@@ -233,7 +256,7 @@ impl OurProcess {
         Ok(Self { child, name })
     }
 
-    async fn stop(&mut self) -> Result<()> {
+    pub async fn stop(&mut self) -> Result<()> {
         if let Some(pid) = self.child.id() {
             Command::new("kill").arg(pid.to_string()).status().await?;
         }

@@ -7,6 +7,7 @@ mod baseline;
 mod calls;
 mod cost;
 mod fleet;
+mod gateway;
 mod history;
 mod idle;
 mod latency;
@@ -54,6 +55,12 @@ pub async fn run(options: Options) -> Result<()> {
     if options.wants(Part::Search) {
         println!("\n## Full-text search over {} tasks\n", options.search_tasks);
         full_text(&options).await?;
+    }
+    if options.wants(Part::Gateway) {
+        println!("\n## The gateway: 64 readers, 256 writers, each with a connection\n");
+        let servers = Servers::start(Vec::new()).await?;
+        println!("{}", gateway::run(&servers, options.gateway_time(), options.tasks).await?);
+        servers.stop().await?;
     }
     if options.wants(Part::Idle) {
         println!("\n## Idle\n");

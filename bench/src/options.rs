@@ -15,6 +15,8 @@ pub enum Part {
     Soak,
     /// Searches, and what the index costs those that run
     Search,
+    /// Reads and creates through the gateway
+    Gateway,
     /// What it takes when nothing happens
     Idle,
 }
@@ -52,6 +54,9 @@ pub struct Options {
     /// Searches that are timed
     #[arg(long, default_value_t = 2_000)]
     pub search_queries: usize,
+    /// How long each figure of the gateway is measured, in seconds
+    #[arg(long, default_value_t = 15)]
+    pub gateway_s: u64,
     /// How long idleness is measured, in seconds
     #[arg(long, default_value_t = 30)]
     pub idle_s: u64,
@@ -74,6 +79,12 @@ impl Options {
     #[must_use]
     pub const fn soak(&self) -> Duration {
         Duration::from_secs(self.soak_s)
+    }
+
+    /// How long each figure of the gateway is measured.
+    #[must_use]
+    pub const fn gateway_time(&self) -> Duration {
+        Duration::from_secs(self.gateway_s)
     }
 
     /// How long idleness is measured.
