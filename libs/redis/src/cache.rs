@@ -12,7 +12,13 @@
 //! in it raises. All keys begin with an epoch: whoever could not tell of a change begins a new one, and everything that
 //! was kept is out of reach.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use fred::prelude::LuaInterface;
 use uuid::Uuid;
@@ -102,6 +108,8 @@ return 1
 pub struct Cache {
     spare: Spare,
     prefix: String,
+    /// Something has changed of which Redis could not be told.
+    is_behind: Arc<AtomicBool>,
 }
 
 /// What is asked for.
@@ -156,7 +164,7 @@ impl Cache {
     #[must_use]
     pub fn new(spare: Spare) -> Self {
         let prefix = format!("{}:cache", spare.redis().prefix);
-        Self { spare, prefix }
+        Self { spare, prefix, is_behind: Arc::default() }
     }
 
     /// Looks for an answer; waits a little while another one fills it in.
@@ -210,8 +218,11 @@ impl Cache {
         self.fill(place, &Answer { version: 0, body: Vec::new() }, Duration::ZERO).await;
     }
 
-    /// Says what has changed. False: Redis does not know of all of it.
+    /// Says what has changed. False: Redis does not know of all of it; whatever is told next begins with a new epoch.
     pub async fn outdate(&self, changes: &[Change]) -> bool {
+        if !changes.is_empty() && self.is_behind.load(Ordering::Relaxed) && !self.begin_epoch().await {
+            return false;
+        }
         for changes in changes.chunks(CHANGES_MAX) {
             let mut arguments = Vec::with_capacity(1 + 3 * changes.len());
             arguments.push(TOMBSTONE.as_millis().to_string());
@@ -223,6 +234,7 @@ impl Cache {
             let call = self.redis().client.eval([PLACES, OUTDATE].concat(), self.prefix.as_str(), arguments);
             let done: Option<i64> = self.spare.ask(call).await;
             if done.is_none() {
+                self.is_behind.store(true, Ordering::Relaxed);
                 return false;
             }
         }
@@ -233,6 +245,9 @@ impl Cache {
     pub async fn begin_epoch(&self) -> bool {
         let none: Vec<String> = Vec::new();
         let done: Option<i64> = self.spare.ask(self.redis().client.eval(BEGIN_EPOCH, self.prefix.as_str(), none)).await;
+        if done.is_some() {
+            self.is_behind.store(false, Ordering::Relaxed);
+        }
         done.is_some()
     }
 

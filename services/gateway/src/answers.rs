@@ -57,11 +57,14 @@ pub(crate) struct Fresh {
     pub(crate) body: Vec<u8>,
     /// It is the same until its version changes.
     pub(crate) lasts: bool,
+    /// It holds what has no version at this moment.
+    pub(crate) moves: bool,
 }
 
 impl Fresh {
     pub(crate) fn new(version: u32, lasts: bool, answer: &impl Serialize) -> Result<Self> {
-        Ok(Self { version, body: serde_json::to_vec(answer).map_err(Error::internal)?, lasts })
+        let body = serde_json::to_vec(answer).map_err(Error::internal)?;
+        Ok(Self { version, body, lasts, moves: false })
     }
 }
 
@@ -140,7 +143,7 @@ impl Answers {
 fn from_kept(kept: Kept<'_>, version: u32, body: Vec<u8>) -> Result<Served> {
     match kept {
         Kept::Task(id) if body.is_empty() => Err(Error::task_not_found(id)),
-        _ => Ok(Served { fresh: Fresh { version, body, lasts: true }, from: Use::Hit }),
+        _ => Ok(Served { fresh: Fresh { version, body, lasts: true, moves: false }, from: Use::Hit }),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) use account::{
     InvitationSecret, Invitations, Key, KeySecret, Keys, Me, Member, Members, Namespace, Namespaces, Role, SignIns,
     SignedIn, Tokens, User,
 };
-pub(crate) use administration::{AuditEntries, NamespaceOverviews, Quota, UserOverviews};
+pub(crate) use administration::{AuditEntries, NamespaceOverviews, NewQuota, UserOverviews};
 pub(crate) use event::Events;
 pub(crate) use field::{item_in_rest, named_in_rest};
 pub(crate) use filter::{Filter, Order, Selection};

@@ -40,6 +40,9 @@ struct Shared {
 struct Usage {
     tasks: i64,
     payload_bytes: i64,
+    /// What was admitted since the count that is under way began: it may be in it or not.
+    new_tasks: i64,
+    new_payload_bytes: i64,
     quota: Quota,
     good_until: Instant,
     is_being_read: bool,
@@ -58,6 +61,7 @@ impl Quotas {
                 Some(usage) if usage.is_being_read || Instant::now() < usage.good_until => return,
                 Some(usage) => {
                     usage.is_being_read = true;
+                    (usage.new_tasks, usage.new_payload_bytes) = (0, 0);
                     false
                 }
                 None => true,
@@ -92,7 +96,19 @@ impl Quotas {
         let good_until = Instant::now() + pause_after(began.elapsed(), LIFE);
         match read {
             Ok((quota, (tasks, payload_bytes))) => {
-                known.insert(namespace, Usage { tasks, payload_bytes, quota, good_until, is_being_read: false });
+                tracing::debug!(namespace, tasks, payload_bytes, ?quota, "a namespace's tasks were counted");
+                let new = known.get(&namespace).map(|usage| (usage.new_tasks, usage.new_payload_bytes));
+                let (new_tasks, new_payload_bytes) = new.unwrap_or_default();
+                let usage = Usage {
+                    tasks: tasks + new_tasks,
+                    payload_bytes: payload_bytes + new_payload_bytes,
+                    new_tasks: 0,
+                    new_payload_bytes: 0,
+                    quota,
+                    good_until,
+                    is_being_read: false,
+                };
+                known.insert(namespace, usage);
             }
             // The create will say so itself.
             Err(error) => {
@@ -121,6 +137,8 @@ impl Quotas {
         }
         usage.tasks += 1;
         usage.payload_bytes = usage.payload_bytes.saturating_add(bytes);
+        usage.new_tasks += 1;
+        usage.new_payload_bytes = usage.new_payload_bytes.saturating_add(bytes);
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ async fn many_tasks_of_one_namespace_do_not_delay_a_few_of_another() -> Result<(
     let (busy, calm) = (accounts.register("busy@example.com").await?, accounts.register("calm@example.com").await?);
     let mut tasks = accounts.tasks();
     for _ in 0..MANY / BATCH {
-        let batch = CreateTasksRequest { tasks: vec![nap(); BATCH] };
+        let batch = CreateTasksRequest { tasks: (0..BATCH).map(|_| nap()).collect() };
         tasks.create_tasks(shown(&busy.access, batch)).await?;
     }
     let slots = [("TASKYARD_WORKER_SLOTS", "10".to_owned())];
@@ -34,7 +34,7 @@ async fn many_tasks_of_one_namespace_do_not_delay_a_few_of_another() -> Result<(
     accounts.stack.wait_for(TaskState::Completed, 50, Duration::from_secs(30)).await?;
 
     let began = Instant::now();
-    let batch = CreateTasksRequest { tasks: vec![nap(); 10] };
+    let batch = CreateTasksRequest { tasks: (0..10).map(|_| nap()).collect() };
     tasks.create_tasks(shown(&calm.access, batch)).await?;
     let done = "select count(*) from tasks.finished f join tasks.namespaces n on n.id = f.namespace \
                 where n.name = 'calm' and f.state = 5";

@@ -66,7 +66,9 @@ impl Rig {
         Ok(Gateway {
             url: format!("http://{address}"),
             metrics,
-            http: reqwest::Client::builder().build()?,
+            http: reqwest::Client::builder()
+                .tls_backend_preconfigured(taskyard_runtime::tls::client_config()?)
+                .build()?,
             stop,
             running,
         })
@@ -137,7 +139,8 @@ impl Gateway {
     /// A counter's value, over all its labels.
     pub fn counted(&self, name: &str) -> Result<f64> {
         let text = self.metrics.render()?;
-        let lines = text.lines().filter(|line| line.starts_with(name));
+        let name = format!("taskyard_{name}");
+        let lines = text.lines().filter(|line| line.starts_with(&name));
         Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
     }
 }

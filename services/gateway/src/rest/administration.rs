@@ -9,7 +9,7 @@ use super::tasks::Nothing;
 use crate::{
     app::App,
     read::{Call, JsonBody, NamespaceName, OptionalJsonBody, Params, UserId},
-    shape::{AuditEntries, NamespaceOverviews, Quota, UserOverviews},
+    shape::{AuditEntries, NamespaceOverviews, NewQuota, UserOverviews},
 };
 
 /// `GET /v1/admin/namespaces`
@@ -31,7 +31,7 @@ pub(super) async fn set_quota(
     call: Call,
     NamespaceName(name): NamespaceName,
     params: Params,
-    body: JsonBody<Quota>,
+    body: JsonBody<NewQuota>,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
     let request = v1::SetNamespaceQuotaRequest { name, quota: Some(body.value.into()) };

@@ -75,11 +75,12 @@ pub(super) async fn get(
         let request = v1::GetTaskRequest { id };
         let answer = app.ask(&call, request, |pod, message| async { pod.tasks().get_task(message).await }).await?;
         let task = present(answer.task)?;
-        Fresh::new(task.version, lasts(&task), &Task::try_from(task)?)
+        let moves = task.progress.is_some();
+        Ok(Fresh { moves, ..Fresh::new(task.version, lasts(&task), &Task::try_from(task)?)? })
     };
     let served = app.answers().get(&reader, kept, None, source).await?;
     let version = (ETAG, etag(served.fresh.version));
-    if known.holds(served.fresh.version) && served.fresh.lasts {
+    if known.holds(served.fresh.version) && !served.fresh.moves {
         return Ok((StatusCode::NOT_MODIFIED, [version, served.from.header()]).into_response());
     }
     Ok(([version], served).into_response())

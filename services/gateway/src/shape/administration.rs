@@ -2,26 +2,35 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use taskyard_core::{Error, Result};
+use taskyard_core::{Error, Result, limits::QUEUES_MAX};
 use taskyard_proto::v1;
 
 use super::time::{Time, time};
 
-/// What a namespace may have. What is left out or `null` is as the installation has it for all.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// What a namespace may have. `null`: what the installation has for all.
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Quota {
+    active_tasks_max: Option<u64>,
+    payload_bytes_max: Option<u64>,
+    queues_max: Option<u32>,
+}
+
+/// What a namespace shall have. What is left out or `null` is as the installation has it for all.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NewQuota {
     /// Waiting and running tasks.
     active_tasks_max: Option<u64>,
     /// Bytes of payload in these.
     payload_bytes_max: Option<u64>,
     /// Queues.
+    #[schemars(range(max = QUEUES_MAX))]
     queues_max: Option<u32>,
 }
 
-impl From<Quota> for v1::Quota {
-    fn from(quota: Quota) -> Self {
-        let Quota { active_tasks_max, payload_bytes_max, queues_max } = quota;
+impl From<NewQuota> for v1::Quota {
+    fn from(quota: NewQuota) -> Self {
+        let NewQuota { active_tasks_max, payload_bytes_max, queues_max } = quota;
         Self { active_tasks_max, payload_bytes_max, queues_max }
     }
 }

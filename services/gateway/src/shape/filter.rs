@@ -82,12 +82,12 @@ impl Filter {
             states: numbers(&params.list("state")?),
             queue: params.text("queue"),
             kind: params.text("kind"),
+            labels: labels(&params.texts("label"))?,
+            creator: params.text("creator"),
             created_after: params.time("created_after")?,
             created_before: params.time("created_before")?,
             finished_after: params.time("finished_after")?,
             finished_before: params.time("finished_before")?,
-            labels: labels(&params.texts("label"))?,
-            creator: params.text("creator"),
         })
     }
 }

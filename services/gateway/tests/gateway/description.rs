@@ -11,6 +11,19 @@ use crate::{
 
 const ID: &str = "01900000-0000-7000-8000-000000000001";
 
+/// What the fake tasks service knows. The others are called in the tests of the whole system.
+const FAKED: [&str; 4] = ["Tasks", "Many tasks", "Events", "Queues"];
+
+/// The operations whose calls are answered here, the server's own included.
+fn answered(document: &Value) -> Vec<(String, String, Value)> {
+    let mut all = operations(document);
+    all.retain(|(path, _, operation)| {
+        let tag = operation["tags"][0].as_str().unwrap();
+        path != "/v1/tasks/search" && (tag == "Server" || FAKED.contains(&tag))
+    });
+    all
+}
+
 /// Path, method and description of every operation.
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().unwrap();
@@ -22,7 +35,7 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 }
 
 fn with_names(path: &str) -> String {
-    path.replace("{id}", ID).replace("{name}", "mail")
+    path.replace("{id}", ID).replace("{user_id}", ID).replace("{name}", "mail")
 }
 
 async fn document(gateway: &Gateway) -> Value {
@@ -50,7 +63,7 @@ async fn every_described_route_is_there_and_takes_what_is_described() {
             String::new()
         };
         let answer = gateway.json(&method, &format!("{}?zzz=1", with_names(&path)), &body).await;
-        if operation["security"] == serde_json::json!([]) {
+        if operation["tags"][0] == "Server" {
             assert!(answer.status.is_success() || answer.status == 503, "{place}: {}", answer.text);
             continue;
         }
@@ -83,7 +96,7 @@ async fn a_method_is_served_only_if_it_is_described() {
 async fn every_described_example_is_taken() {
     let gateway = start().await;
     let mut tried = 0;
-    for (path, method, operation) in operations(&document(&gateway).await) {
+    for (path, method, operation) in answered(&document(&gateway).await) {
         let example = &operation["requestBody"]["content"]["application/json"]["example"];
         if !example.is_null() {
             let answer = gateway.json(&method, &with_names(&path), &example.to_string()).await;
@@ -99,7 +112,7 @@ async fn answers_and_errors_are_among_those_described() {
     let gateway = start().await;
     let bearer = format!("Bearer {TOKEN}");
     let document = document(&gateway).await;
-    for (path, method, operation) in operations(&document) {
+    for (path, method, operation) in answered(&document) {
         let described = operation["responses"].as_object().unwrap();
         let send = async |path: &str, kind: &str, token: &str| {
             let request = Request::builder().method(method.as_str()).uri(path);

@@ -41,7 +41,7 @@ fn get(id: &str) -> v1::GetTaskRequest {
 #[tokio::test]
 async fn a_slow_call_is_cut_off_though_its_client_names_no_deadline() {
     let gateway = start_with(|config| config.request_timeout = Duration::from_millis(500)).await;
-    let mut tasks = TaskServiceClient::new(connect(&gateway).await);
+    let mut tasks = TaskServiceClient::with_interceptor(connect(&gateway).await, show);
     let status = timeout(Duration::from_secs(5), tasks.get_task(get(SLOW))).await.expect("in time").unwrap_err();
     assert_eq!(from_status(&status).code, ErrorCode::DeadlineExceeded, "{status:?}");
 
@@ -55,6 +55,7 @@ async fn a_slow_call_is_cut_off_though_its_client_names_no_deadline() {
         futures::StreamExt::chain(futures::stream::iter([Ok::<_, std::io::Error>(begun)]), futures::stream::pending());
     let request = http::Request::post("http://localhost/taskyard.v1.TaskService/GetTask")
         .header("content-type", "application/grpc")
+        .header("authorization", format!("Bearer {TOKEN}"))
         .body(axum::body::Body::from_stream(body))
         .unwrap();
     let response = timeout(Duration::from_secs(5), sender.send_request(request)).await.expect("in time").unwrap();

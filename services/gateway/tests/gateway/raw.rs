@@ -8,14 +8,24 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::harness::{Gateway, start, start_with};
+use crate::harness::{Gateway, TOKEN, start, start_with};
 
 const ID: &str = "01900000-0000-7000-8000-000000000001";
+
+/// The same bytes, with the token in every request.
+fn with_token(bytes: &[u8]) -> Vec<u8> {
+    match str::from_utf8(bytes) {
+        Ok(text) => {
+            text.replace(" HTTP/1.1\r\n", &format!(" HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n")).into_bytes()
+        }
+        Err(_) => bytes.to_vec(),
+    }
+}
 
 /// Sends bytes and reads all that comes until the connection ends, or nothing more comes.
 async fn say(gateway: &Gateway, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
+    stream.write_all(&with_token(bytes)).await.unwrap();
     let mut answer = Vec::new();
     let mut part = vec![0; 16_384];
     while let Ok(Ok(read @ 1..)) = timeout(Duration::from_millis(700), stream.read(&mut part)).await {
@@ -77,7 +87,7 @@ async fn slow_headers_and_slow_bodies_are_cut_off() {
     ] {
         let began = Instant::now();
         let (mut reader, mut writer) = TcpStream::connect(gateway.address).await.unwrap().into_split();
-        writer.write_all(begin.as_bytes()).await.unwrap();
+        writer.write_all(&with_token(begin.as_bytes())).await.unwrap();
         let drip = async {
             let chunked = begin.contains("chunked");
             while writer.write_all(if chunked { b"1\r\n \r\n" } else { b" " }).await.is_ok() {

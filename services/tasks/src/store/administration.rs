@@ -120,7 +120,7 @@ pub async fn quota_set(
     Ok(set.fetch_optional(pool).await?.is_some())
 }
 
-/// Lets a user in or not any more, and writes it down. Returns the new revision of identities; none: no such user.
+/// Lets a user in or not any more, which ends their sign-ins, and writes it down. Returns the new revision of identities; none: no such user.
 pub async fn user_set_disabled(
     pool: &PgPool,
     user: Uuid,
@@ -131,6 +131,9 @@ pub async fn user_set_disabled(
         r#"
         with changed as (
             update tasks.users set is_disabled = $2 where id = $1 returning id
+        ),
+        ended as (
+            update tasks.sign_ins set ended_at = now() where user_id = $1 and $2 and ended_at is null
         ),
         noted as (
             insert into tasks.audit (user_id, email, action, subject, detail)
