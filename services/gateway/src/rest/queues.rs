@@ -35,10 +35,10 @@ pub(super) async fn list(
     let request = v1::ListQueuesRequest { page_size, page_token: params.text("page_token") };
     params.finish()?;
     let name = format!("{page_size} {}", request.page_token);
-    let source = async {
+    let source = Box::pin(async {
         let page = app.ask(&call, request, |pod, message| async { pod.queues().list_queues(message).await }).await?;
         Fresh::new(0, true, &Queues::try_from(page)?)
-    };
+    });
     Ok(app.answers().get(&reader, Kept::Many("queues", &name), Some(FIGURES_LIFE), source).await?)
 }
 

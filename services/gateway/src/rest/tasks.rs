@@ -41,11 +41,11 @@ pub(super) async fn list(
     };
     params.finish()?;
     let name = name_of(&request);
-    let source = async {
+    let source = Box::pin(async {
         let page = app.ask(&call, request, |pod, message| async { pod.tasks().list_tasks(message).await }).await?;
         let lasts = page.tasks.iter().all(lasts);
         Fresh::new(0, lasts, &Tasks::try_from(page)?)
-    };
+    });
     Ok(app.answers().get(&reader, Kept::Many("tasks", &name), None, source).await?)
 }
 
@@ -71,13 +71,13 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     params.finish()?;
     let kept = Kept::Task(id.parse().map_err(Error::internal)?);
-    let source = async {
+    let source = Box::pin(async {
         let request = v1::GetTaskRequest { id };
         let answer = app.ask(&call, request, |pod, message| async { pod.tasks().get_task(message).await }).await?;
         let task = present(answer.task)?;
         let moves = task.progress.is_some();
         Ok(Fresh { moves, ..Fresh::new(task.version, lasts(&task), &Task::try_from(task)?)? })
-    };
+    });
     let served = app.answers().get(&reader, kept, None, source).await?;
     let version = (ETAG, etag(served.fresh.version));
     if known.holds(served.fresh.version) && !served.fresh.moves {
