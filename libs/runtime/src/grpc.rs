@@ -1,5 +1,5 @@
 //! Layers of every gRPC server of ours, outermost first: [`ObserveLayer`], [`CatchPanicLayer`], then the
-//! [`GuardLayer`](crate::token::GuardLayer).
+//! [`AuthLayer`](crate::identity::AuthLayer).
 
 mod observe;
 mod panic;

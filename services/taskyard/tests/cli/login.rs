@@ -71,6 +71,6 @@ async fn the_folder_of_up_is_found() -> Result<()> {
         .current_dir(place.path())
         .output()?;
     let text = String::from_utf8(output.stdout)?;
-    assert!(text.starts_with("taskyard up (key) in default"), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with("first key (key) in default"), "{text} {}", String::from_utf8_lossy(&output.stderr));
     up.stop().await
 }

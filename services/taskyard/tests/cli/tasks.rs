@@ -147,7 +147,7 @@ async fn a_list_walks_all_pages_and_ends_with_its_reader() -> Result<()> {
 
     let script = format!("'{}' task list --all | head -n 1", super::harness::PROGRAM);
     let mut shell = std::process::Command::new("/bin/sh");
-    let output = shell.args(["-c", &script]).env("TASKYARD_URL", &up.url).output()?;
+    let output = shell.args(["-c", &script]).env("TASKYARD_URL", &up.url).env("TASKYARD_TOKEN", &up.key).output()?;
     assert!(output.stdout.starts_with(b"ID ") && output.stderr.is_empty(), "{output:?}");
     up.stop().await
 }

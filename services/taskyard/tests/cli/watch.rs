@@ -11,7 +11,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 
 fn watch(up: &Up, flags: &[&str]) -> Result<Process> {
     let arguments = ["task", "watch", "--json"].iter().chain(flags).copied();
-    Process::spawn(PROGRAM, arguments, [("TASKYARD_URL", &up.url)])
+    Process::spawn(PROGRAM, arguments, [("TASKYARD_URL", &up.url), ("TASKYARD_TOKEN", &up.key)])
 }
 
 #[tokio::test]
