@@ -32,7 +32,8 @@ async fn what_is_left_out_has_its_default() -> Result<()> {
     let read = taskyard_proto::v1::Task { payload: Default::default(), ..setup.get(&task.id).await? };
     assert_eq!(task, read);
     assert_eq!(task.state(), TaskState::Ready);
-    assert_eq!((task.queue.as_str(), task.namespace.as_str(), task.creator.as_str()), ("default", "default", ""));
+    let names = (task.queue.as_str(), task.namespace.as_str(), task.creator.as_str());
+    assert_eq!(names, ("default", "default", "key:tests"));
     assert_eq!((task.priority, task.version, task.run, task.attempt), (5, 1, 0, 0));
     assert_eq!(task.timeout, seconds(3_600));
     let retry = RetryPolicy { attempts_max: 10, backoff: seconds(1), backoff_max: seconds(3_600) };
