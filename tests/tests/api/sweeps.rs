@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use anyhow::Result;
-use taskyard_client::{Client, Pods, Token};
+use taskyard_client::{Client, Pods};
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1::{
     CancelTaskRequest, CancelTasksRequest, CancelTasksResponse, CompleteTaskRequest, CompleteTasksRequest,
@@ -133,7 +133,7 @@ async fn manual_tasks_are_completed_by_filter_all_with_the_same_result() -> Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_all_that_match_are_canceled_once_and_nothing_else() -> Result<()> {
     let setup = Setup::open().await?;
-    let client = Client::new(Pods::connect([setup.pod.url()], Token::none())?);
+    let client = Client::new(Pods::connect([setup.pod.url()], taskyard_tests::token())?);
     // Three quarters of what is handed in is to be canceled, while a worker starts and finishes all of it.
     let queue = |n: usize| if n.is_multiple_of(4) { "kept" } else { "closed" };
     let mut ids = HashSet::new();
