@@ -56,8 +56,9 @@ demo: ## Count the lines and unsafe blocks of every crate that this workspace de
 build-tests:
 	cargo build --workspace --lib --bins --tests --features $(FEATURES)
 
+# Without what a run that was interrupted left behind: NATS counts what its streams may hold one day.
 run-tests:
-	$(DEVSTACK) -- cargo nextest run --workspace --features $(FEATURES)
+	$(DEVSTACK) --fresh -- cargo nextest run --workspace --features $(FEATURES)
 	cargo test --quiet --workspace --doc --features $(FEATURES)
 
 # What the description promises, for a minute.

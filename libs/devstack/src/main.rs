@@ -17,6 +17,9 @@ struct Arguments {
     /// The folder of the servers' data.
     #[arg(long, default_value = ".taskyard")]
     dir: PathBuf,
+    /// Remove the folder first, with all that an earlier run left in it. Not while another one uses it.
+    #[arg(long)]
+    fresh: bool,
     /// Where the servers are installed; by default in the folder.
     #[arg(long)]
     install_dir: Option<PathBuf>,
@@ -46,12 +49,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<ExitCode> {
-    let Arguments { dir, install_dir, postgres_url, redis_url, nats_url, command } = Arguments::parse();
+    let Arguments { dir, fresh, install_dir, postgres_url, redis_url, nats_url, command } = Arguments::parse();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let [postgres_url, redis_url, nats_url] =
         [postgres_url, redis_url, nats_url].map(|url| url.filter(|url| !url.is_empty()));
     let options = Options { dir, install_dir, postgres_url, redis_url, nats_url, ..Options::new(PathBuf::new()) };
+    if fresh {
+        taskyard_devstack::remove_abandoned(&options.dir).await?;
+    }
     let stack = tokio::select! {
         stack = Devstack::start(options, |step| eprintln!("{step}")) => stack?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),

@@ -93,6 +93,29 @@ async fn a_second_process_on_the_folder_is_refused_and_told_which_has_it() -> Re
     Ok(())
 }
 
+/// What a run that was interrupted left behind hinders nobody who begins afresh.
+#[tokio::test]
+async fn a_fresh_run_begins_without_the_data_of_the_last() -> Result<()> {
+    let folder = Folder::new();
+    let run = async |flags: &[&str]| {
+        let output = devstack(folder.path()).args(flags).args(["--", "true"]).output().await?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        anyhow::Ok(())
+    };
+    run(&[]).await?;
+    let left = folder.path().join("left");
+    std::fs::write(&left, "behind")?;
+    run(&[]).await?;
+    assert!(left.exists());
+    run(&["--fresh"]).await?;
+    assert!(!left.exists() && folder.path().join("postgres").exists());
+    let stack = Devstack::start(folder.options(), |_| ()).await?;
+    let mut busy = devstack(folder.path());
+    assert!(!busy.args(["--fresh", "--", "true"]).output().await?.status.success(), "it is in use");
+    assert!(folder.path().join("postgres").exists());
+    stack.stop().await
+}
+
 #[tokio::test]
 async fn given_urls_start_and_write_nothing() -> Result<()> {
     let folder = Folder::new();
