@@ -6,6 +6,9 @@ alter table tasks.namespaces
     add column payload_bytes_max bigint,
     add column queues_max integer;
 
+-- Whether anybody but the user has said that the address is theirs: an administrator, or another issuer.
+alter table tasks.users add column is_email_proven boolean not null default false;
+
 create table tasks.audit (
     number bigint generated always as identity primary key,
     at timestamptz not null default now(),

@@ -6,10 +6,11 @@
 //! | `L` and a token    | somebody who found nothing reads the source, and may fill with this token; others wait |
 //! | `V`, version, body | an answer                                                                        |
 //! | `T` and a version  | it has changed to this version; whoever read before may not fill                 |
+//! | `N`                | what the source says cannot be kept: nobody need wait                            |
 //!
 //! A change overwrites what is there, leases too, and leaves nothing where there was nothing: so it costs next to nothing
-//! for tasks that nobody reads. An answer about many tasks is kept under its namespace's generation, which every change
-//! in it raises. All keys begin with an epoch: whoever could not tell of a change begins a new one, and everything that
+//! for tasks that nobody reads. An answer about many tasks has its namespace's generation as its version: every change in
+//! the namespace raises it, and the answer is worth nothing once it has moved on. All keys begin with an epoch: whoever could not tell of a change begins a new one, and everything that
 //! was kept is out of reach.
 
 use std::{
@@ -29,9 +30,9 @@ use crate::{Redis, Spare};
 const LEASE: Duration = Duration::from_secs(2);
 /// For so long a change is remembered that found somebody waiting.
 const TOMBSTONE: Duration = Duration::from_secs(10);
-/// How long others wait for a filler, and how often they look.
+/// How long others wait for a filler, and how soon they look first.
 const WAIT: Duration = Duration::from_millis(500);
-const WAIT_STEP: Duration = Duration::from_millis(15);
+const WAIT_STEP: Duration = Duration::from_millis(10);
 /// Longer bodies are not kept.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
 /// Changes of one script.
@@ -40,6 +41,9 @@ const CHANGES_MAX: usize = 500;
 /// Common to the scripts: the prefix with the epoch, and the place of something of a namespace.
 const PLACES: &str = "
 local prefix = KEYS[1]
+local function padded(number)
+    return string.rep('0', 20 - #number) .. number
+end
 local function number(name)
     local held = redis.call('get', name)
     if held then return held end
@@ -55,24 +59,35 @@ local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':'
 const LOOK: &str = "
 local namespace, kind, name, token, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local place = base .. namespace .. ':' .. kind .. ':' .. name
+local counter, generation = '', ''
 if kind ~= 'task' then
-    place = base .. namespace .. ':' .. kind .. ':' .. number(base .. namespace .. ':generation') .. ':' .. name
+    counter = base .. namespace .. ':generation'
+    generation = padded(number(counter))
 end
 local held = redis.call('get', place) or ''
 local first = string.sub(held, 1, 1)
-if first == 'V' then return {held, ''} end
-if first == 'L' then return {'', ''} end
-redis.call('set', place, 'L' .. token .. string.sub(held, 2), 'PX', lease)
-return {'', place}
+if first == 'V' and (counter == '' or string.sub(held, 2, 21) == generation) then return {held, '', '', ''} end
+if first == 'L' then return {'', '', '', ''} end
+if first == 'N' then return {'', 'N', '', ''} end
+local floor = first == 'T' and string.sub(held, 2) or ''
+redis.call('set', place, 'L' .. token .. floor, 'PX', lease)
+return {'', place, counter, generation}
 ";
 
 /// Keeps an answer, if nothing has changed since its place was given out.
 const FILL: &str = "
-local place, token, version, life = KEYS[2], ARGV[1], ARGV[2], ARGV[4]
+local place, counter = KEYS[2], ARGV[6]
+local token, version, life, generation = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local held = redis.call('get', place) or ''
 if string.sub(held, 1, 33) ~= 'L' .. token then return 0 end
-if life == '0' then redis.call('del', place) return 0 end
-if version < string.sub(held, 34) then return 0 end
+if life == '0' then redis.call('set', place, 'N', 'PX', 1000) return 0 end
+if counter ~= '' then
+    if padded(redis.call('get', counter) or '') ~= generation then redis.call('del', place) return 0 end
+    version = generation
+elseif version < string.sub(held, 34) then
+    redis.call('del', place)
+    return 0
+end
 redis.call('set', place, 'V' .. version .. ARGV[3], 'PX', life)
 return 1
 ";
@@ -146,6 +161,9 @@ pub struct Answer {
 pub struct Place {
     key: String,
     token: String,
+    /// Where the generation is, and how it stood; empty for a task.
+    counter: String,
+    generation: String,
 }
 
 /// What has changed.
@@ -170,12 +188,16 @@ impl Cache {
     /// Looks for an answer; waits a little while another one fills it in.
     pub async fn look(&self, namespace: i32, kept: Kept<'_>) -> Found {
         let began = tokio::time::Instant::now();
+        let mut step = WAIT_STEP;
         loop {
             match self.look_once(namespace, kept).await {
                 Some(Look::Held(answer)) => return Found::Answer(answer),
                 Some(Look::Given(place)) => return Found::Nothing(place),
-                Some(Look::Awaited) if began.elapsed() < WAIT => tokio::time::sleep(WAIT_STEP).await,
-                Some(Look::Awaited) | None => return Found::Unknown,
+                Some(Look::Awaited) if began.elapsed() < WAIT => {
+                    tokio::time::sleep(step).await;
+                    step *= 2;
+                }
+                Some(Look::Awaited | Look::Vain) | None => return Found::Unknown,
             }
         }
     }
@@ -189,14 +211,21 @@ impl Cache {
         let lease = LEASE.as_millis().to_string();
         let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease];
         let call = self.redis().client.eval([PLACES, LOOK].concat(), self.prefix.as_str(), arguments);
-        let (held, place): (Vec<u8>, String) = self.spare.ask(call).await?;
+        let (held, place, counter, generation): (Vec<u8>, String, String, String) = self.spare.ask(call).await?;
+        if place == "N" {
+            return Some(Look::Vain);
+        }
         if !place.is_empty() {
-            return Some(Look::Given(Place { key: place, token }));
+            return Some(Look::Given(Place { key: place, token, counter, generation }));
         }
         if held.is_empty() {
             return Some(Look::Awaited);
         }
-        let version = str::from_utf8(held.get(1..21)?).ok()?.parse().ok()?;
+        // A generation is no version.
+        let version = match kept {
+            Kept::Task(_) => str::from_utf8(held.get(1..21)?).ok()?.parse().ok()?,
+            Kept::Many(..) => 0,
+        };
         Some(Look::Held(Answer { version, body: held.get(21..)?.to_vec() }))
     }
 
@@ -208,12 +237,14 @@ impl Cache {
             format!("{:020}", answer.version).into(),
             fred::types::Value::Bytes(answer.body.clone().into()),
             (life.as_millis() as i64).into(),
+            place.generation.into(),
+            place.counter.into(),
         ];
         let keys = vec![self.prefix.clone(), place.key];
-        let _: Option<i64> = self.spare.ask(self.redis().client.eval(FILL, keys, arguments)).await;
+        let _: Option<i64> = self.spare.ask(self.redis().client.eval([PLACES, FILL].concat(), keys, arguments)).await;
     }
 
-    /// Lets others fill: the source had no answer that can be kept.
+    /// Lets nobody wait: the source had no answer that can be kept.
     pub async fn give_up(&self, place: Place) {
         self.fill(place, &Answer { version: 0, body: Vec::new() }, Duration::ZERO).await;
     }
@@ -261,4 +292,6 @@ enum Look {
     Given(Place),
     /// Another one fills.
     Awaited,
+    /// What the source says cannot be kept.
+    Vain,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taskyard_client::Pods;
 use taskyard_core::{Error, ErrorCode, Result};
-use taskyard_redis::{Cache, Spare};
+use taskyard_redis::{Cache, Redis, Spare};
 use taskyard_runtime::{health::Health, identity::Identities, metrics::Metrics};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -30,11 +30,13 @@ struct Shared {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, pods: Pods, redis: Option<Spare>, health: Health, metrics: &Metrics) -> Self {
+    pub(crate) fn new(config: Config, pods: Pods, redis: Option<&Redis>, health: Health, metrics: &Metrics) -> Self {
         let identities = Identities::new(AskTasks(pods.clone()));
         let bodies = Arc::new(Semaphore::new(config.bodies_bytes_max / 1024));
-        let answers = Answers::new(redis.clone().map(Cache::new), config.cache_life, metrics);
-        let limiter = Limiter::new(redis, config.rates.clone(), metrics);
+        // Apart: what one of them waited for in vain must not open the other.
+        let spare = || redis.cloned().map(Spare::new);
+        let answers = Answers::new(spare().map(Cache::new), config.cache_life, metrics);
+        let limiter = Limiter::new(spare(), config.rates.clone(), metrics);
         let requests = Requests::new(metrics);
         Self(Arc::new(Shared { config, pods, identities, health, requests, limiter, answers, bodies }))
     }

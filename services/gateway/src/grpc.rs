@@ -61,6 +61,7 @@ async fn admit(app: &App, head: &Parts) -> Result<Option<Standing>> {
         Some(needed) => {
             let identity = app.identities().of(bearer(&head.headers)?).await?;
             let class = match needed {
+                _ if is_sign_in(path) => Class::SignIn,
                 Access::Scope(Scope::TasksRead) | Access::Known => Class::Read,
                 _ => Class::Write,
             };

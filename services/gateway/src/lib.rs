@@ -26,7 +26,7 @@ mod shape;
 
 use anyhow::Context;
 use taskyard_client::{Pods, Token};
-use taskyard_redis::{Redis, Spare};
+use taskyard_redis::Redis;
 use taskyard_runtime::{health::Health, http_server, metrics::Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,7 @@ pub async fn run(
     let redis = config.redis.as_ref().map(|redis| Redis::connect(redis.url.expose(), &redis.prefix)).transpose();
     let redis = redis.context("REDIS_URL cannot be read")?;
     let http = config.http;
-    let app = App::new(config, pods, redis.clone().map(Spare::new), health.clone(), &metrics);
+    let app = App::new(config, pods, redis.as_ref(), health.clone(), &metrics);
 
     health.ready(READY, false);
     let first_contact = tokio::spawn(first_contact(app.clone(), health.clone()));

@@ -28,7 +28,7 @@ pub(crate) struct Limiter {
 /// What kinds of request are counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Class {
-    /// Of somebody who is not known yet.
+    /// Whatever takes a password, or makes tokens: of strangers by address.
     SignIn,
     Read,
     Write,
@@ -84,7 +84,11 @@ impl Limiter {
             // Ours, and as many as its operator lets run.
             Caller::Service(_) => return Ok(None),
         };
-        let rate = if class == Class::Read { self.rates.reads } else { self.rates.writes };
+        let rate = match class {
+            Class::SignIn => self.rates.sign_ins,
+            Class::Read => self.rates.reads,
+            Class::Write => self.rates.writes,
+        };
         self.count(class, rate, who).await
     }
 

@@ -102,9 +102,12 @@ impl App {
     }
 
     /// Tells the leader of runs that went back.
-    pub fn tell_returned(&self, returned: Vec<Returned>) {
+    pub async fn tell_returned(&self, returned: Vec<Returned>) {
+        let change = |run: &Returned| Change { namespace: run.namespace, id: Some(run.id), version: None };
+        let changes: Vec<_> = returned.iter().map(change).collect();
         self.wakes.ended(returned.iter().map(|run| (run.namespace, run.queue.as_str(), run.id, run.run)));
         self.wakes.ready(returned.into_iter().filter_map(|run| run.ready));
+        self.cache.outdate(&changes).await;
     }
 
     /// Tells a pod to stop a run of one of its workers. If it is lost, the comparison does it.

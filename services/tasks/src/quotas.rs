@@ -34,6 +34,8 @@ struct Shared {
     /// Of namespaces that have none of their own.
     usual: Quota,
     known: Mutex<HashMap<Namespace, Usage>>,
+    /// One namespace is counted for the first time, and others wait: a count can be long.
+    first: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,7 @@ struct Usage {
 
 impl Quotas {
     pub fn new(pool: PgPool, usual: Quota) -> Self {
-        Self(Arc::new(Shared { pool, usual, known: Mutex::default() }))
+        Self(Arc::new(Shared { pool, usual, known: Mutex::default(), first: tokio::sync::Mutex::default() }))
     }
 
     /// Makes sure that something is known of a namespace.
@@ -68,7 +70,11 @@ impl Quotas {
             }
         };
         if is_first {
-            self.read(namespace).await;
+            let _turn = self.0.first.lock().await;
+            let is_known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&namespace);
+            if !is_known {
+                self.read(namespace).await;
+            }
         } else {
             let quotas = self.clone();
             tokio::spawn(async move { quotas.read(namespace).await });

@@ -66,7 +66,7 @@ pub async fn create_user(database_url: &str, account: NewAccount) -> Result<bool
     }
     let NewAccount { email, password, is_admin } = account;
     let registration = Registration { email, password, name: String::new(), namespace: String::new() };
-    let user = users::create_user(&pool, &Passwords::new()?, registration, is_admin).await?;
+    let user = users::create_user(&pool, &Passwords::new()?, registration, is_admin, true).await?;
     if is_admin {
         store::namespaces::namespace_adopt(&pool, DEFAULT_NAMESPACE, user.id).await?;
     }

@@ -21,7 +21,7 @@ pub(crate) fn plan(home: &Home, programs: &Programs, access: &Access) -> Result<
     let configuration = home.configuration("valkey");
     // The title stays the command line, by which a later run knows it again.
     let text = format!(
-        "bind 127.0.0.1\nport {}\nrequirepass {}\ndir {:?}\nsave \"\"\nappendonly no\nset-proc-title no\n",
+        "bind 127.0.0.1\nport {}\nrequirepass {}\ndir {:?}\nsave \"\"\nappendonly no\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\nset-proc-title no\n",
         access.port,
         access.password,
         data.display().to_string()

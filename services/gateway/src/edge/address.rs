@@ -31,6 +31,7 @@ fn first_stranger(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
 
 /// With or without a port.
 fn parse(name: &str) -> Option<IpAddr> {
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     let address = name.parse().or_else(|_| name.parse().map(|address: SocketAddr| address.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
@@ -51,6 +52,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["1.2.3.4, 203.0.113.9"]), "203.0.113.9", "what the client itself wrote");
         assert_eq!(client("10.0.0.1", &["1.2.3.4, 203.0.113.9", "10.9.9.9"]), "203.0.113.9", "two proxies");
         assert_eq!(client("fd00::1", &["[2001:db8::7]:443"]), "2001:db8::7");
+        assert_eq!(client("fd00::1", &["[2001:db8::7]"]), "2001:db8::7");
         assert_eq!(client("10.0.0.1", &["203.0.113.9:80"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["203.0.113.9, unknown"]), "10.0.0.1", "nothing behind what cannot be read");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");

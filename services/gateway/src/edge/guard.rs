@@ -26,7 +26,11 @@ pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Ne
         Ok(identity) => identity,
         Err(error) => return Problem::new(error).into_response(),
     };
-    let class = if request.method().is_safe() { Class::Read } else { Class::Write };
+    let class = match request.method() {
+        method if method.is_safe() => Class::Read,
+        _ if request.uri().path() == "/v1/me/password" => Class::SignIn,
+        _ => Class::Write,
+    };
     let standing = app.limiter().admit(class, &identity.caller).await;
     request.extensions_mut().insert(Verified(identity));
     run_as(standing, request, next).await

@@ -75,7 +75,8 @@ impl App {
         let revision = revision.map_err(failure::to_error)?;
         fault::reach(FaultPoint::CommandCommitted);
         if let Some(revision) = revision {
-            self.changes.tell(revision, Concerns::User(user)).await;
+            // Keys of theirs, too.
+            self.changes.tell(revision, Concerns::Everybody).await;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use taskyard_core::{
 };
 use taskyard_postgres::{Failure, failure};
 use taskyard_proto::v1::StopReason;
+use taskyard_redis::Change;
 use uuid::Uuid;
 
 use super::{App, creates::Creation};
@@ -91,7 +92,7 @@ impl App {
                 self.metrics.finished(TaskState::Canceled);
                 return self.changed(namespace, id).await;
             }
-            let task = self.get(namespace, id).await?;
+            let task = self.as_told(namespace, id).await?;
             if task.state == TaskState::Canceled && is_done_for(&task, version) {
                 return Ok(task);
             }
@@ -118,7 +119,7 @@ impl App {
                 self.metrics.finished(TaskState::Completed);
                 return self.changed(namespace, id).await;
             }
-            let task = self.get(namespace, id).await?;
+            let task = self.as_told(namespace, id).await?;
             let by_hand = task.state == TaskState::Completed && task.kind == limits::KIND_MANUAL;
             if by_hand && is_done_for(&task, version) {
                 return Ok(task);
@@ -137,6 +138,8 @@ impl App {
     /// # Errors
     /// If there is none, it has another version, or is completed.
     pub async fn retry(&self, namespace: Namespace, id: Uuid, version: Option<u32>) -> Result<Task> {
+        self.quotas.look(namespace).await;
+        self.quotas.admit(namespace, 0)?;
         for _ in 0..TRIES_MAX {
             let revived = commands::task_revive_batch(&self.pool, namespace, &[id], stored(version)).await;
             if let Some((ready, _)) = settled(revived.map(|revived| (revived.1 > 0).then_some(revived)))? {
@@ -144,7 +147,7 @@ impl App {
                 self.wakes.ready(ready);
                 return self.changed(namespace, id).await;
             }
-            let task = self.get(namespace, id).await?;
+            let task = self.as_told(namespace, id).await?;
             if !task.state.is_finished() && is_done_for(&task, version) {
                 return Ok(task);
             }
@@ -184,7 +187,7 @@ impl App {
                 }
                 return self.changed(namespace, id).await;
             }
-            let task = self.get(namespace, id).await?;
+            let task = self.as_told(namespace, id).await?;
             check_version(&task, update.version)?;
             if changes.due_at.is_some() && !matches!(task.state, TaskState::Ready | TaskState::Scheduled) {
                 return Err(wrong_state(&task, "given another time"));
@@ -218,7 +221,7 @@ impl App {
                 self.outdate(namespace, &[id]).await;
                 return Ok(());
             }
-            let task = self.get(namespace, id).await?;
+            let task = self.as_told(namespace, id).await?;
             check_version(&task, version)?;
             if task.state == TaskState::Running {
                 return Err(wrong_state(&task, "deleted; cancel it first"));
@@ -226,6 +229,13 @@ impl App {
             self.look_again().await;
         }
         Err(busy(id))
+    }
+
+    /// A task, as a caller is about to be told that it stands: so it must be read from now on.
+    async fn as_told(&self, namespace: Namespace, id: Uuid) -> Result<Task> {
+        let task = self.get(namespace, id).await?;
+        self.cache.outdate(&[Change { namespace, id: Some(id), version: Some(task.version) }]).await;
+        Ok(task)
     }
 
     /// A task that was changed, as it stands now.

@@ -84,11 +84,14 @@ impl Group for Creates {
             result => result?,
         };
         fault::reach(FaultPoint::CreateCommitted);
-        let is_new = |(_, created): &(_, &Created)| matches!(created, Created::New { .. });
-        let new = items.iter().zip(&created).filter(is_new);
-        let changes: Vec<_> = new
-            .map(|(item, _)| Change { namespace: item.namespace, id: Some(item.task.id), version: Some(1) })
-            .collect();
+        // Known ones, too: perhaps it was this group that made them, and its answer was lost.
+        let made = items.iter().zip(&created).filter_map(|(item, created)| match created {
+            Created::New { .. } => Some((item.namespace, item.task.id)),
+            Created::Known { id } => Some((item.namespace, *id)),
+            _ => None,
+        });
+        let changes: Vec<_> =
+            made.map(|(namespace, id)| Change { namespace, id: Some(id), version: Some(1) }).collect();
         let mut ready = Vec::new();
         let mut earliest_due = None;
         let verdicts = items.iter().zip(created).map(|(item, created)| match created {

@@ -59,8 +59,10 @@ impl Group for Finishes {
         let finished = finish::task_finish_batch(&self.pool, Reporter::Worker, items).await?;
         fault::reach(FaultPoint::FinishCommitted);
         tell(&self.wakes, &self.metrics, items, &finished);
-        let recorded =
-            items.iter().zip(&finished).filter(|(_, finished)| matches!(finished, Finished::Recorded { .. }));
+        // What was recorded before, too: perhaps it was this group that did it, and its answer was lost.
+        let is_recorded =
+            |finished: &Finished| matches!(finished, Finished::Recorded { .. } | Finished::RecordedBefore);
+        let recorded = items.iter().zip(&finished).filter(|(_, finished)| is_recorded(finished));
         let changes: Vec<_> =
             recorded.map(|(item, _)| Change { namespace: item.namespace, id: Some(item.id), version: None }).collect();
         self.cache.outdate(&changes).await;

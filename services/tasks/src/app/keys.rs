@@ -45,6 +45,11 @@ impl App {
         for queue in &wanted.queues {
             caller.check_queue(queue)?;
         }
+        let is_key = matches!(caller.caller, Caller::Key { .. });
+        // What a key makes ends with it at the latest.
+        let most = caller.expires_at.filter(|_| is_key);
+        let expires_at = [wanted.expires_at, most].into_iter().flatten().min();
+        let wanted = WantedKey { expires_at, ..wanted };
         let created_by = match caller.caller {
             Caller::User { id, .. } => id,
             Caller::Key { id } => id,

@@ -177,6 +177,8 @@ impl App {
     /// # Errors
     /// If there is no such schedule, or the id is taken by a task that is not of this schedule.
     pub async fn trigger_schedule(&self, namespace: Namespace, name: &str, task: Uuid) -> Result<(Uuid, bool)> {
+        self.quotas.look(namespace).await;
+        self.quotas.admit(namespace, 0)?;
         for _ in 0..TRIES_MAX {
             let (id, known) = self.schedule(namespace, name).await?;
             if ticks::tick_has_made(&self.pool, id, task).await.map_err(failure::to_error)? {

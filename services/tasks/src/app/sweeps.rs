@@ -146,6 +146,10 @@ impl App {
     }
 
     async fn retry_chunk(&self, namespace: Namespace, ids: &[Uuid]) -> Result<usize> {
+        self.quotas.look(namespace).await;
+        for _ in ids {
+            self.quotas.admit(namespace, 0)?;
+        }
         let revived = commands::task_revive_batch(&self.pool, namespace, ids, None).await;
         let Some((ready, count)) = settled(revived.map(Some))? else { return Ok(0) };
         fault::reach(FaultPoint::CommandCommitted);

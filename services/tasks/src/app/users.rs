@@ -52,7 +52,7 @@ impl App {
             let message = "registration is closed here; ask an administrator for an account";
             return Err(Error::new(ErrorCode::Forbidden, message));
         }
-        let user = create_user(&self.pool, &self.passwords, registration, false).await?;
+        let user = create_user(&self.pool, &self.passwords, registration, false, false).await?;
         let tokens = self.begin_sign_in(&user, "", "").await?;
         Ok((user, tokens))
     }
@@ -84,7 +84,8 @@ impl App {
         let mut user = users::user_read_by_email(&self.pool, &email).await.map_err(failure::to_error)?;
         if user.is_none() {
             let name = limits::clean_message(&name, limits::PERSON_NAME_BYTES_MAX);
-            let person = Person { email: email.clone(), password_hash: None, name, namespace: String::new() };
+            let namespace = String::new();
+            let person = Person { email: email.clone(), password_hash: None, name, namespace, is_email_proven: true };
             user = match create_person(&self.pool, person, false).await {
                 // Another pod was asked the same at this moment.
                 Err(error) if error.code == ErrorCode::NameTaken => {
@@ -95,6 +96,11 @@ impl App {
         }
         let user = user.filter(|user| !user.is_disabled);
         let user = user.ok_or_else(|| Error::new(ErrorCode::Unauthenticated, "this user may not sign in here"))?;
+        if let Some(revision) = users::user_prove_email(&self.pool, user.id).await.map_err(failure::to_error)? {
+            fault::reach(FaultPoint::CommandCommitted);
+            tracing::warn!(user = %user.id, "an address was registered by somebody else before; they are shut out");
+            self.changes.tell(revision, Concerns::Everybody).await;
+        }
         let tokens = self.begin_sign_in(&user, namespace, agent).await?;
         Ok((user, tokens))
     }
@@ -117,6 +123,17 @@ impl App {
     pub async fn refresh(&self, token: &str, namespace: &str) -> Result<Tokens> {
         let unknown = || Error::new(ErrorCode::Unauthenticated, "the refresh token is not valid; sign in again");
         let hash = Kind::Refresh.hash(token).ok_or_else(unknown)?;
+        // What can be refused is refused before the token is used up.
+        let place = match users::sign_in_user(&self.pool, &hash).await.map_err(failure::to_error)? {
+            Some(user) => {
+                let user = self.user(user).await?;
+                if user.is_disabled {
+                    return Err(unknown());
+                }
+                Some(self.namespace_of(&user, namespace).await?)
+            }
+            None => None,
+        };
         let next = NewSecret::make(Kind::Refresh).map_err(|error| Error::internal(error.to_string()))?;
         let refreshed = users::sign_in_refresh(&self.pool, &hash, &next.hash).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::CommandCommitted);
@@ -129,12 +146,8 @@ impl App {
                 Err(Error::new(ErrorCode::Unauthenticated, message))
             }
             Refreshed::Next { sign_in, user } => {
-                let user = self.user(user).await?;
-                if user.is_disabled {
-                    return Err(unknown());
-                }
-                let (namespace, name) = self.namespace_of(&user, namespace).await?;
-                let access = self.verifier.signer.sign(user.id, sign_in, namespace).await?;
+                let (namespace, name) = place.ok_or_else(unknown)?;
+                let access = self.verifier.signer.sign(user, sign_in, namespace).await?;
                 Ok(Tokens { access, refresh: next.text, namespace: name })
             }
         }
@@ -240,6 +253,7 @@ pub async fn create_user(
     passwords: &Passwords,
     registration: Registration,
     is_admin: bool,
+    is_email_proven: bool,
 ) -> Result<User> {
     let Registration { email, password, name, namespace } = registration;
     let email = read_email("email", &email)?;
@@ -249,7 +263,8 @@ pub async fn create_user(
         limits::check_namespace_name("namespace", &namespace)?;
     }
     let password_hash = Some(passwords.hash(password).await?);
-    create_person(pool, Person { email, password_hash, name: name.trim().to_owned(), namespace }, is_admin).await
+    let name = name.trim().to_owned();
+    create_person(pool, Person { email, password_hash, name, namespace, is_email_proven }, is_admin).await
 }
 
 /// Somebody who becomes a user, checked.
@@ -260,6 +275,7 @@ struct Person {
     name: String,
     /// Empty: made from the address.
     namespace: String,
+    is_email_proven: bool,
 }
 
 async fn create_person(pool: &PgPool, person: Person, is_admin: bool) -> Result<User> {
@@ -275,6 +291,7 @@ async fn create_person(pool: &PgPool, person: Person, is_admin: bool) -> Result<
             name,
             password_hash: person.password_hash.as_deref(),
             is_admin,
+            is_email_proven: person.is_email_proven,
             namespace_name: &namespace,
         };
         match users::user_create(pool, &new).await.map_err(failure::to_error)? {
@@ -299,6 +316,11 @@ async fn create_person(pool: &PgPool, person: Person, is_admin: bool) -> Result<
 /// # Errors
 /// If it cannot be one.
 pub fn read_email(field: &str, text: &str) -> Result<String> {
+    // Such as the sign of Kelvin, which is no K but becomes a k.
+    let is_disguised = |letter: char| !letter.is_ascii() && letter.to_lowercase().any(|lower| lower.is_ascii());
+    if text.chars().any(is_disguised) {
+        return Err(Error::invalid(field, "holds a letter that looks like another one"));
+    }
     let email = text.trim().to_lowercase();
     limits::check_text(field, &email, limits::EMAIL_BYTES_MAX)?;
     let parts = email.rsplit_once('@').filter(|(local, domain)| {
@@ -349,7 +371,17 @@ mod tests {
     fn addresses() {
         assert_eq!(read_email("email", " Ada@Example.COM ").unwrap(), "ada@example.com");
         assert!(read_email("email", "иван@пример.рф").is_ok());
-        for wrong in ["", "ada", "@example.com", "ada@", "ada@.com", "ada@x", "a b@example.com", "a\0@example.com"] {
+        for wrong in [
+            "",
+            "ada",
+            "fran\u{212a}@example.com",
+            "@example.com",
+            "ada@",
+            "ada@.com",
+            "ada@x",
+            "a b@example.com",
+            "a\0@example.com",
+        ] {
             assert!(read_email("email", wrong).is_err(), "{wrong:?}");
         }
     }

@@ -34,6 +34,8 @@ const BATCH_ROWS: i64 = 1_000;
 const BEACON_INTERVAL: Duration = Duration::from_secs(5);
 /// Events within this time go into one batch.
 const PAUSE: Duration = Duration::from_millis(10);
+/// As long as Redis could not be told of a change, it is tried this often.
+const CACHE_INTERVAL: Duration = Duration::from_secs(1);
 /// While a transaction holds up the order, the database is asked this often.
 const HELD_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -117,9 +119,14 @@ async fn relay(term: &Term) -> anyhow::Result<End> {
         tokio::time::sleep_until(begun + PAUSE).await;
         if is_held {
             let held_for = held_since.map_or(Duration::ZERO, |since| since.elapsed());
+            // What is held up is told to nobody for so long.
+            is_cache_behind |= held_for >= CACHE_INTERVAL;
             tokio::time::sleep((held_for / 8).min(HELD_INTERVAL)).await;
-        } else if timeout_at(beacon_at, term.events.notified()).await.is_ok() {
-            continue;
+        } else {
+            let look_at = if is_cache_behind { beacon_at.min(begun + CACHE_INTERVAL) } else { beacon_at };
+            if timeout_at(look_at, term.events.notified()).await.is_ok() {
+                continue;
+            }
         }
         if Instant::now() >= beacon_at {
             if publish(term, &mut sequence, position, position, Vec::new()).await? == PublishedEvents::Mismatch {

@@ -116,7 +116,7 @@ async fn return_left(term: &Term) -> Result<(), sqlx::Error> {
         fault::reach(FaultPoint::ReturnCommitted);
         term.app.metrics.returned(Reason::Expired.as_str(), returned.len());
         let is_stuck = returned.is_empty();
-        term.app.tell_returned(returned);
+        term.app.tell_returned(returned).await;
         if is_stuck {
             // A newer transaction has them, or a newer term: the next second looks again.
             return Ok(());

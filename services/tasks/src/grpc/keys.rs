@@ -1,6 +1,6 @@
 //! KeyService.
 
-use taskyard_core::{Result, identity::Scopes, limits};
+use taskyard_core::{Error, ErrorCode, Identity, Result, identity::Scopes, limits};
 use taskyard_proto::{
     convert::{read_uuid, timestamp, timestamp_to_proto},
     status::to_status,
@@ -31,6 +31,7 @@ impl KeyService for Api {
     async fn list_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
         let page = async {
             let caller = caller(&request)?;
+            check(&caller)?;
             let request = request.get_ref();
             let size = limits::check_page_size(request.page_size, PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX)?;
             self.app.keys(caller.namespace, size, &request.page_token).await
@@ -42,10 +43,20 @@ impl KeyService for Api {
     async fn revoke_key(&self, request: Request<RevokeKeyRequest>) -> Result<Response<RevokeKeyResponse>, Status> {
         let revoked = async {
             let id = read_uuid("id", &request.get_ref().id)?;
-            self.app.revoke_key(caller(&request)?.namespace, id).await
+            let caller = caller(&request)?;
+            check(&caller)?;
+            self.app.revoke_key(caller.namespace, id).await
         };
         Ok(Response::new(RevokeKeyResponse { key: Some(to_proto(revoked.await.map_err(to_status)?)) }))
     }
+}
+
+/// Keys are for queues that such a caller shall not know of.
+fn check(caller: &Identity) -> Result<()> {
+    if caller.queues.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::Forbidden, "a key that is for some queues only sees and ends no keys"))
 }
 
 fn to_proto(key: keys::Key) -> Key {

@@ -61,16 +61,19 @@ impl FromStr for TrustedIssuer {
         let wrong =
             || format!("`{text}` must be an issuer's URL and our client id there: https://login.example.com=taskyard");
         let (url, audience) = text.trim().rsplit_once('=').ok_or_else(wrong)?;
-        let is_url = url.parse::<reqwest::Url>().is_ok_and(|url| {
-            // Plain HTTP would let anybody in between vouch for anybody; on this machine there is nobody.
-            let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            url.scheme() == "https" || url.scheme() == "http" && is_local
-        });
-        if !is_url || audience.is_empty() {
+        if !is_safe(url) || audience.is_empty() {
             return Err(wrong());
         }
         Ok(Self { url: url.to_owned(), audience: audience.to_owned() })
     }
+}
+
+/// Plain HTTP would let anybody in between vouch for anybody; on this machine there is nobody.
+fn is_safe(url: &str) -> bool {
+    url.parse::<reqwest::Url>().is_ok_and(|url| {
+        let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        url.scheme() == "https" || url.scheme() == "http" && is_local
+    })
 }
 
 /// All issuers that are trusted. Cheap to clone.
@@ -236,6 +239,7 @@ impl Issuer {
         let url = format!("{}/.well-known/openid-configuration", self.trusted.url.trim_end_matches('/'));
         let discovery: Discovery = self.get(&url).await?;
         ensure!(discovery.issuer == self.trusted.url, "it calls itself {}", discovery.issuer);
+        ensure!(is_safe(&discovery.jwks_uri), "its keys are not at an https URL: {}", discovery.jwks_uri);
         let set: KeySet = self.get(&discovery.jwks_uri).await?;
         let read = |key: Value| {
             let jwk: Jwk = serde_json::from_value(key).ok()?;

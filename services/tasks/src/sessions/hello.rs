@@ -90,7 +90,7 @@ pub async fn open(app: &Arc<App>, caller: &Identity, mut hello: Hello, outbox: O
         let returned =
             returns::task_return_batch(&app.pool, None, Reason::NotHeld, &not_held).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::ReturnCommitted);
-        app.tell_returned(returned);
+        app.tell_returned(returned).await;
     }
     fault::reach(FaultPoint::HelloCommitted);
 

@@ -152,7 +152,7 @@ async fn hand_back(app: &App, session: &Session, returns: Vec<Return>) {
     };
     fault::reach(FaultPoint::ReturnCommitted);
     let done: std::collections::HashSet<RunId> = returned.iter().map(|run| (run.id, run.run)).collect();
-    app.tell_returned(returned);
+    app.tell_returned(returned).await;
     let acks = returns
         .iter()
         .map(|run| (run.id, run.run))

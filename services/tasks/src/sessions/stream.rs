@@ -197,7 +197,7 @@ async fn goodbye(app: &App, session: &Session) -> Result<()> {
         let returned =
             returns::task_return_batch(&app.pool, None, Reason::Goodbye, &returns).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::ReturnCommitted);
-        app.tell_returned(returned);
+        app.tell_returned(returned).await;
     }
     Ok(())
 }

@@ -154,7 +154,7 @@ async fn compare(app: &App) -> Result<(), sqlx::Error> {
         tracing::info!(runs = returns.len(), "runs that no worker holds go back to their queue");
         let returned = returns::task_return_batch(&app.pool, None, Reason::NotHeld, &returns).await?;
         fault::reach(FaultPoint::ReturnCommitted);
-        app.tell_returned(returned);
+        app.tell_returned(returned).await;
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ pub async fn quota_set(
     Ok(set.fetch_optional(pool).await?.is_some())
 }
 
-/// Lets a user in or not any more, which ends their sign-ins, and writes it down. Returns the new revision of identities; none: no such user.
+/// Lets a user in or not any more, which ends their sign-ins and keys, and writes it down. Returns the new revision of identities; none: no such user.
 pub async fn user_set_disabled(
     pool: &PgPool,
     user: Uuid,
@@ -134,6 +134,11 @@ pub async fn user_set_disabled(
         ),
         ended as (
             update tasks.sign_ins set ended_at = now() where user_id = $1 and $2 and ended_at is null
+        ),
+        revoked as (
+            update tasks.keys k set revoked_at = now()
+            from tasks.users u
+            where u.id = $1 and $2 and k.revoked_at is null and (k.created_by = u.id or k.namespace = u.namespace)
         ),
         noted as (
             insert into tasks.audit (user_id, email, action, subject, detail)

@@ -32,6 +32,8 @@ pub struct NewUser<'a> {
     pub name: &'a str,
     pub password_hash: Option<&'a str>,
     pub is_admin: bool,
+    /// Somebody else says that the address is theirs.
+    pub is_email_proven: bool,
     pub namespace_name: &'a str,
 }
 
@@ -53,8 +55,8 @@ pub async fn user_create(pool: &PgPool, new: &NewUser<'_>) -> Result<Result<User
         member as (
             insert into tasks.members (namespace, user_id, role) select id, $1, $7 from namespace
         )
-        insert into tasks.users (id, email, name, password_hash, is_admin, namespace)
-        select $1, $2, $3, $4, $5, id from namespace
+        insert into tasks.users (id, email, name, password_hash, is_admin, is_email_proven, namespace)
+        select $1, $2, $3, $4, $5, $8, id from namespace
         returning id, email, name, password_hash, is_admin, is_disabled, namespace, created_at
         "#,
         new.id,
@@ -64,6 +66,7 @@ pub async fn user_create(pool: &PgPool, new: &NewUser<'_>) -> Result<Result<User
         new.is_admin,
         new.namespace_name,
         Role::Admin.number(),
+        new.is_email_proven,
     )
     .fetch_one(pool)
     .await;
@@ -75,6 +78,46 @@ pub async fn user_create(pool: &PgPool, new: &NewUser<'_>) -> Result<Result<User
         }
         Err(error) => Err(error),
     }
+}
+
+/// Notes that an address is proven. If it was not, whoever registered it without being asked is shut out: the password
+/// goes, sign-ins end, keys are revoked. Returns the revision after that; none if it was proven.
+pub async fn user_prove_email(pool: &PgPool, id: Uuid) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with proven as (
+            update tasks.users set is_email_proven = true, password_hash = null
+            where id = $1 and not is_email_proven
+            returning id
+        ),
+        ended as (
+            update tasks.sign_ins s set ended_at = now() from proven where s.user_id = $1 and s.ended_at is null
+        ),
+        revoked as (
+            update tasks.keys k set revoked_at = now() from proven where k.created_by = $1 and k.revoked_at is null
+        )
+        update tasks.identity_revision set revision = revision + 1 where exists (select from proven)
+        returning revision
+        "#,
+        id,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Whose a refresh token is, if it is good.
+pub async fn sign_in_user(pool: &PgPool, hash: &[u8]) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select s.user_id
+        from tasks.refresh_tokens t
+        join tasks.sign_ins s on s.id = t.sign_in
+        where t.secret_hash = $1 and s.ended_at is null and s.expires_at > now()
+        "#,
+        hash,
+    )
+    .fetch_optional(pool)
+    .await
 }
 
 /// Whether there is any.
