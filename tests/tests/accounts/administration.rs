@@ -115,9 +115,11 @@ async fn what_administrators_do_is_written_down() -> Result<()> {
     assert_eq!(users.iter().map(|user| user.email.as_str()).collect::<Vec<_>>(), ["ada@example.com", ROOT]);
     let shut_out = v1::SetUserDisabledRequest { user_id: root.id.clone(), disabled: true };
     assert_eq!(code(read(service.set_user_disabled(shown(&root.access, shut_out)).await)), ErrorCode::Forbidden);
+    let (_, hers) = accounts.key(&ada.access, &["tasks:read"], &[]).await?;
     let disable = |disabled| v1::SetUserDisabledRequest { user_id: ada.id.clone(), disabled };
     service.set_user_disabled(shown(&root.access, disable(true))).await?;
     eventually(SOON, "it has ended", async || accounts.who_am_i(&ada.access).await.err().map(drop)).await?;
+    eventually(SOON, "her key as well", async || accounts.who_am_i(&hers).await.err().map(drop)).await?;
     let refused = accounts.sign_in("ada@example.com", PASSWORD, "").await;
     assert_eq!(code(refused), ErrorCode::Unauthenticated);
     service.set_user_disabled(shown(&root.access, disable(false))).await?;

@@ -15,13 +15,17 @@ use ring::{
 use serde_json::{Value, json};
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1;
-use taskyard_tests::{Answer, read};
+use taskyard_testkit::eventually;
+use taskyard_tests::{Answer, SOON, read};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use crate::{people::code, setup::Accounts};
+use crate::{
+    people::code,
+    setup::{Accounts, PASSWORD},
+};
 
 const CLIENT: &str = "taskyard";
 
@@ -137,6 +141,25 @@ async fn a_trusted_issuer_lets_its_users_in() -> Result<()> {
     issuer.keys.lock().unwrap().push(("second".to_owned(), make_key()));
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(sign_in(&accounts, &issuer.token(&json!({}))).await.is_ok());
+    accounts.close().await
+}
+
+/// Whoever registered an address that is not theirs has nothing of the account once its owner comes.
+#[tokio::test]
+async fn an_address_belongs_to_whom_the_issuer_says() -> Result<()> {
+    let issuer = Issuer::start().await?;
+    let accounts = Accounts::with(&[("--oidc-issuer", &format!("{}={CLIENT}", issuer.url()))]).await?;
+    let mallory = accounts.register("ada@example.com").await?;
+    let (_, key) = accounts.key(&mallory.access, &["tasks:read"], &[]).await?;
+    let ada = sign_in(&accounts, &issuer.token(&json!({}))).await?.tokens.unwrap_or_default();
+    for token in [&mallory.access, &key] {
+        eventually(SOON, "it has ended", async || accounts.who_am_i(token).await.err().map(drop)).await?;
+    }
+    assert_eq!(code(accounts.refresh(&mallory.refresh, "").await), ErrorCode::Unauthenticated);
+    assert_eq!(code(accounts.sign_in("ada@example.com", PASSWORD, "").await), ErrorCode::Unauthenticated);
+    // Once is enough.
+    sign_in(&accounts, &issuer.token(&json!({}))).await?;
+    assert_eq!(accounts.who_am_i(&ada.access_token).await?.name, "ada@example.com");
     accounts.close().await
 }
 

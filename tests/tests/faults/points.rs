@@ -51,6 +51,7 @@ const PLACES: &[Reaching] = &[
     ("app/users.rs", "enter", &[("CommandCommitted", 1)]),
     ("app/users.rs", "refresh", &[("CommandCommitted", 1)]),
     ("app/users.rs", "rename_user", &[("CommandCommitted", 1)]),
+    ("app/users.rs", "sign_in_vouched", &[("CommandCommitted", 1)]),
     ("app/users.rs", "sign_out", &[("CommandCommitted", 1)]),
     ("dispatcher/due.rs", "run", &[("DueCommitted", 1)]),
     ("dispatcher/erase.rs", "erase", &[("EraseCommitted", 2)]),
