@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -12,10 +13,14 @@ use taskyard_proto::{
     access::{access, stays_open},
     status::to_status,
 };
+use tokio::time::timeout;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::{Identities, bearer, standing::Standing};
+
+/// A call that takes longer is looked after.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Lets in whoever may make a call, and ends streams whose caller may no more.
 #[derive(Clone, Debug)]
@@ -63,6 +68,7 @@ impl<S, B> Service<Request<B>> for AuthService<S>
 where
     S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
+    S::Error: Send,
     B: Send + 'static,
 {
     type Response = Response<Body>;
@@ -88,7 +94,18 @@ where
                 Err(error) => return Ok(to_status(error).into_http()),
             };
             request.extensions_mut().insert(Verified(identity.clone()));
-            let response = inner.call(request).await?;
+            let mut answer = std::pin::pin!(inner.call(request));
+            // A message that comes slowly outlives its caller's right no longer than a stream does.
+            let response = match timeout(SLOW, &mut answer).await {
+                Ok(response) => response?,
+                Err(_) => tokio::select! {
+                    response = &mut answer => response?,
+                    () = identities.lost(&token, identity.clone()) => {
+                        let message = "the token or key is not valid any more";
+                        return Ok(to_status(Error::new(ErrorCode::Unauthenticated, message)).into_http());
+                    }
+                },
+            };
             if !stays_open(&path) {
                 return Ok(response);
             }

@@ -45,6 +45,8 @@ async fn erase(term: &Term) -> Result<(), sqlx::Error> {
                 () = term.stop.cancelled() => return Ok(()),
             }
         }
+        // Of whoever began before the namespace was closed and ended after it.
+        erase::schedule_erase_all(pool, namespace).await?;
         erase::namespace_erase(pool, namespace).await?;
         fault::reach(FaultPoint::EraseCommitted);
         tracing::info!(namespace, "a namespace was deleted with everything in it");
