@@ -71,21 +71,38 @@ pub struct CommandConfig {
     pub command: Vec<OsString>,
 }
 
+/// The same, checked.
+#[derive(Debug)]
+pub struct CheckedCommand {
+    config: CommandConfig,
+    program: Program,
+}
+
+impl CommandConfig {
+    /// Checks everything and names every mistake at once.
+    ///
+    /// # Errors
+    /// If something is wrong, or the command is not there.
+    pub fn check(self) -> anyhow::Result<CheckedCommand> {
+        let mut problems = Problems::default();
+        let program = problems.take(Program::find(&self.command));
+        check_slots("--concurrency", self.concurrency, &mut problems);
+        check_queues(&self.queues, &mut problems);
+        check_grace_period(self.grace_period_s, &mut problems);
+        for kind in &self.kinds {
+            problems.take(limits::check_name("--kind", kind));
+        }
+        let program = problems.finish(program)?;
+        Ok(CheckedCommand { config: self, program })
+    }
+}
+
 /// Runs the command for each task until `shutdown`.
 ///
 /// # Errors
-/// If the configuration is wrong, the command is not there, or the pods refuse this worker.
-pub async fn run(config: CommandConfig, pods: Pods, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut problems = Problems::default();
-    let program = problems.take(Program::find(&config.command));
-    check_slots("--concurrency", config.concurrency, &mut problems);
-    check_queues(&config.queues, &mut problems);
-    check_grace_period(config.grace_period_s, &mut problems);
-    for kind in &config.kinds {
-        problems.take(limits::check_name("--kind", kind));
-    }
-    let program = problems.finish(program)?;
-
+/// If the pods refuse this worker.
+pub async fn run(command: CheckedCommand, pods: Pods, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let CheckedCommand { config, program } = command;
     let worker = Worker::builder(pods)
         .name(worker_name(config.worker_name))
         .queues(config.queues)

@@ -24,8 +24,9 @@ pub struct Args {
 
 /// Works until a signal.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    let command = args.config.check()?;
     telemetry::init(&args.log)?;
     let stop = shutdown::on_signal()?;
     let pods = args.server.connect().await?.pods().clone();
-    command::run(args.config, pods, stop).await
+    command::run(command, pods, stop).await
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taskyard_client::{Token, worker::testing};
+use taskyard_client::worker::testing;
 use tokio::io::AsyncReadExt;
 
 use super::*;
@@ -251,8 +251,8 @@ async fn a_command_that_is_gone_meanwhile_is_a_failure_that_may_pass() {
     assert!(!fatal && error.contains("/does/not/exist"), "{error}");
 }
 
-#[tokio::test]
-async fn a_wrong_configuration_is_an_error_before_anything_is_connected_to() {
+#[test]
+fn a_wrong_configuration_is_an_error_before_anything_is_connected_to() {
     let config = CommandConfig {
         queues: vec![],
         kinds: vec!["a b".to_owned()],
@@ -261,8 +261,7 @@ async fn a_wrong_configuration_is_an_error_before_anything_is_connected_to() {
         grace_period_s: 1,
         command: vec!["does-not-exist".into()],
     };
-    let pods = Pods::connect(["http://127.0.0.1:1"], Token::none()).expect("a URL");
-    let error = super::run(config, pods, CancellationToken::new()).await.expect_err("wrong").to_string();
+    let error = config.check().expect_err("wrong").to_string();
     for part in ["3 mistakes", "does-not-exist", "--concurrency", "--kind"] {
         assert!(error.contains(part), "{error}");
     }
