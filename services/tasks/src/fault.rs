@@ -190,6 +190,8 @@ pub fn reach(point: FaultPoint) {
     if action == "abort" {
         std::process::abort();
     }
-    let stopped = std::process::Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
+    // A busy machine stops the other threads first, and this one a moment later.
+    let stop = "kill -STOP $0; sleep 0.2";
+    let stopped = std::process::Command::new("sh").args(["-c", stop, &std::process::id().to_string()]).status();
     eprintln!("fault point {name}: went on ({stopped:?})");
 }

@@ -246,7 +246,7 @@ async fn updates_race_ticks_and_no_tick_comes_twice() -> Result<()> {
     while number < 60 || rig.made("s").await?.len() < 3 {
         assert!(begun.elapsed() < SOON, "no ticks beside updates");
         number += 1;
-        let mut definition = if number % 2 == 0 { every(1) } else { cron("* * * * * *", "Europe/Berlin") };
+        let mut definition = if number.is_multiple_of(2) { every(1) } else { cron("* * * * * *", "Europe/Berlin") };
         if let Some(task) = &mut definition.task {
             task.title = number.to_string();
         }
