@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use taskyard_proto::v1::{CompleteTaskRequest, TickKind};
-use taskyard_tests::SOON;
 use taskyard_testkit::eventually;
+use taskyard_tests::SOON;
 
 use crate::rig::{Rig, every, kinds};
 

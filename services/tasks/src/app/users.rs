@@ -152,9 +152,7 @@ impl App {
                 let message = "the refresh token was used before, so the sign-in has ended; sign in again";
                 Err(Error::new(ErrorCode::Unauthenticated, message))
             }
-            Refreshed::Next { sign_in, user } => {
-                self.tokens(user, sign_in, place.ok_or_else(unknown)?, next).await
-            }
+            Refreshed::Next { sign_in, user } => self.tokens(user, sign_in, place.ok_or_else(unknown)?, next).await,
         }
     }
 
