@@ -161,7 +161,11 @@ async fn a_trusted_issuer_lets_its_users_in() -> Result<()> {
     assert!(sign_in(&accounts, &old).await.is_ok());
     assert!(began.elapsed() < Duration::from_secs(2) && !new.is_finished(), "nobody waits for the issuer's answer");
     assert!(new.await?.is_ok());
-    assert_eq!(code(sign_in(&accounts, &old).await), ErrorCode::Unauthenticated, "the issuer does not name it any more");
+    assert_eq!(
+        code(sign_in(&accounts, &old).await),
+        ErrorCode::Unauthenticated,
+        "the issuer does not name it any more"
+    );
     accounts.close().await
 }
 
