@@ -193,6 +193,17 @@ async fn administrators_make_administrators_and_one_stays() -> Result<()> {
     assert!(may(stays).await);
     let noted = "select count(*) from tasks.audit where action in ('user.make_admin', 'user.unmake_admin')";
     assert_eq!(accounts.stack.number(noted).await?, 2, "what was refused was not done");
+
+    // The same of those who shut each other out.
+    set(stays, leaves, true).await?;
+    eventually(SOON, "both are", async || may(leaves).await.then_some(())).await?;
+    let shut_out = async |doer: &Person, user: &Person| {
+        let request = v1::SetUserDisabledRequest { user_id: user.id.clone(), disabled: true };
+        read(service(&accounts).set_user_disabled(shown(&doer.access, request)).await)
+    };
+    let (one, other) = tokio::join!(shut_out(&root, &ada), shut_out(&ada, &root));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(accounts.stack.number("select count(*) from tasks.users where is_disabled").await?, 1);
     accounts.close().await
 }
 

@@ -89,12 +89,10 @@ impl App {
             return Err(Error::new(ErrorCode::Forbidden, "administrators cannot shut themselves out"));
         }
         let revision = administration::user_set_disabled(&self.pool, user, disabled, &entry).await;
-        let revision = revision.map_err(failure::to_error)?;
+        let revision = revision.map_err(failure::to_error)?.ok_or_else(no_administrator)?;
         fault::reach(FaultPoint::CommandCommitted);
-        if let Some(revision) = revision {
-            // Keys of theirs, too.
-            self.changes.tell(revision, Concerns::Everybody).await;
-        }
+        // Keys of theirs, too.
+        self.changes.tell(revision, Concerns::Everybody).await;
         Ok(())
     }
 
@@ -111,9 +109,7 @@ impl App {
             return Err(Error::new(ErrorCode::Forbidden, message));
         }
         let revision = administration::user_set_admin(&self.pool, user, is_admin, &entry).await;
-        let revision = revision.map_err(failure::to_error)?;
-        let revision = revision
-            .ok_or_else(|| Error::new(ErrorCode::Forbidden, "you are no administrator of the installation any more"))?;
+        let revision = revision.map_err(failure::to_error)?.ok_or_else(no_administrator)?;
         fault::reach(FaultPoint::CommandCommitted);
         self.changes.tell(revision, Concerns::User(user)).await;
         Ok(())
@@ -151,6 +147,10 @@ fn entry<'a>(admin: &'a Identity, action: &'a str, subject: &'a str, detail: &'a
         return Err(Error::internal("a caller that is no user is let in as an administrator"));
     };
     Ok(NewEntry { user, email: &admin.name, action, subject, detail })
+}
+
+fn no_administrator() -> Error {
+    Error::new(ErrorCode::Forbidden, "you are no administrator of the installation any more")
 }
 
 fn detail_of(quota: Quota) -> String {

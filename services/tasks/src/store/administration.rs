@@ -120,7 +120,8 @@ pub async fn quota_set(
     Ok(set.fetch_optional(pool).await?.is_some())
 }
 
-/// Lets a user in or not any more, which ends their sign-ins and keys, and writes it down. Returns the new revision of identities; none: no such user.
+/// Lets a user in or not any more, which ends their sign-ins and keys, and writes it down. Returns the new revision of
+/// identities; none: the one who does it is no administrator any more.
 pub async fn user_set_disabled(
     pool: &PgPool,
     user: Uuid,
@@ -129,16 +130,26 @@ pub async fn user_set_disabled(
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        with changed as (
-            update tasks.users set is_disabled = $2 where id = $1 returning id
+        with both_users as materialized (
+            -- Two who shut each other out do so one after the other, so one of them stays.
+            select id, is_admin and not is_disabled as may from tasks.users
+            where id in ($1, $3)
+            order by id
+            for no key update
+        ),
+        changed as (
+            update tasks.users u set is_disabled = $2
+            from both_users doer
+            where u.id = $1 and doer.id = $3 and doer.may
+            returning u.id, u.namespace
         ),
         ended as (
-            update tasks.sign_ins set ended_at = now() where user_id = $1 and $2 and ended_at is null
+            update tasks.sign_ins s set ended_at = now() from changed u
+            where s.user_id = u.id and $2 and s.ended_at is null
         ),
         revoked as (
-            update tasks.keys k set revoked_at = now()
-            from tasks.users u
-            where u.id = $1 and $2 and k.revoked_at is null and (k.created_by = u.id or k.namespace = u.namespace)
+            update tasks.keys k set revoked_at = now() from changed u
+            where $2 and k.revoked_at is null and (k.created_by = u.id or k.namespace = u.namespace)
         ),
         noted as (
             insert into tasks.audit (user_id, email, action, subject, detail)
