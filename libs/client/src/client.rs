@@ -1,6 +1,7 @@
 //! Typed calls of the task, queue and schedule services.
 
 mod accounts;
+mod administration;
 mod queues;
 mod schedules;
 mod sweep;

@@ -97,6 +97,7 @@ const METHODS: &[(&str, &[(&str, Access)])] = &[
             ("SetNamespaceQuota", SiteAdmin),
             ("ListUsers", SiteAdmin),
             ("SetUserDisabled", SiteAdmin),
+            ("SetUserAdmin", SiteAdmin),
             ("ListAuditEntries", SiteAdmin),
         ],
     ),

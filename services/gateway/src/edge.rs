@@ -12,7 +12,7 @@ mod share;
 mod size;
 
 pub(crate) use address::client_address;
-pub(crate) use guard::{guard, guard_open};
+pub(crate) use guard::{guard, guard_open, identify};
 pub(crate) use name::{RequestId, name_request};
 pub(crate) use observe::{Requests, observe};
 pub(crate) use origin::check_origin;

@@ -17,14 +17,14 @@ use taskyard_proto::{
     access::{access, is_sign_in, stays_open},
     status::to_status,
 };
-use taskyard_runtime::{http_error::Problem, identity::bearer};
+use taskyard_runtime::http_error::Problem;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tower::Service;
 
 use crate::{
     app::App,
-    edge::{client_address, is_grpc},
+    edge::{client_address, identify, is_grpc},
     limiter::{Class, Standing},
 };
 
@@ -59,7 +59,7 @@ async fn admit(app: &App, head: &Parts) -> Result<Option<Standing>> {
             _ => Ok(None),
         },
         Some(needed) => {
-            let identity = app.identities().of(bearer(&head.headers)?).await?;
+            let identity = identify(app, &head.extensions, &head.headers).await?;
             let class = match needed {
                 _ if is_sign_in(path) => Class::SignIn,
                 Access::Scope(Scope::TasksRead) | Access::Known => Class::Read,

@@ -1,5 +1,7 @@
 //! How often a caller may call. All gateways share the counts, in Redis; while it fails, everybody is let in.
 
+mod suspects;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +12,9 @@ use prometheus_client::{
 use taskyard_core::{Error, ErrorCode, identity::Caller};
 use taskyard_redis::{Admission, Rate, Spare};
 use taskyard_runtime::metrics::Metrics;
+use tokio::sync::SemaphorePermit;
 
+use self::suspects::Suspects;
 use crate::config::Rates;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -21,6 +25,7 @@ const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) struct Limiter {
     redis: Option<Spare>,
     rates: Rates,
+    suspects: Suspects,
     refused: Family<Refused, Counter>,
     uncounted: Counter,
 }
@@ -30,6 +35,8 @@ pub(crate) struct Limiter {
 pub(crate) enum Class {
     /// Whatever takes a password, or makes tokens: of strangers by address.
     SignIn,
+    /// A token or key of nobody, by address.
+    WrongToken,
     Read,
     Write,
 }
@@ -38,6 +45,7 @@ impl Class {
     const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign-ins",
+            Self::WrongToken => "wrong-tokens",
             Self::Read => "reads",
             Self::Write => "writes",
         }
@@ -66,7 +74,7 @@ impl Limiter {
             let help = "Requests let in without being counted, as Redis did not answer";
             registry.register("rate_limit_uncounted_requests", help, uncounted.clone());
         });
-        Self { redis, rates, refused, uncounted }
+        Self { redis, rates, suspects: Suspects::new(), refused, uncounted }
     }
 
     pub(crate) const fn rates(&self) -> &Rates {
@@ -85,7 +93,7 @@ impl Limiter {
             Caller::Service(_) => return Ok(None),
         };
         let rate = match class {
-            Class::SignIn => self.rates.sign_ins,
+            Class::SignIn | Class::WrongToken => self.rates.sign_ins,
             Class::Read => self.rates.reads,
             Class::Write => self.rates.writes,
         };
@@ -98,6 +106,21 @@ impl Limiter {
     /// If that is one too many.
     pub(crate) async fn admit_stranger(&self, address: IpAddr) -> Result<Option<Standing>, Standing> {
         self.count(Class::SignIn, self.rates.sign_ins, network(address)).await
+    }
+
+    /// A token or key that turned out to be nobody's.
+    ///
+    /// # Errors
+    /// If that is one too many.
+    pub(crate) async fn admit_wrong_token(&self, address: IpAddr) -> Result<(), Standing> {
+        let address = network(address);
+        let counted = self.count(Class::WrongToken, self.rates.sign_ins, address).await;
+        counted.map(drop).inspect_err(|standing| self.suspects.note(address, standing.admission.free_in))
+    }
+
+    /// To be held while a token that is not known here is verified.
+    pub(crate) async fn turn(&self, address: IpAddr) -> Option<SemaphorePermit<'_>> {
+        self.suspects.turn(network(address)).await
     }
 
     async fn count(
@@ -138,7 +161,10 @@ impl Standing {
     /// Why the request is refused.
     pub(crate) fn error(&self) -> Error {
         let Rate { limit, window } = self.rate;
-        let whose = if self.class == Class::SignIn { "address" } else { "caller" };
+        let whose = match self.class {
+            Class::SignIn | Class::WrongToken => "address",
+            Class::Read | Class::Write => "caller",
+        };
         let message = format!(
             "{limit} {} in {} s are taken of one {whose}; the next one in {} s",
             self.class.as_str(),

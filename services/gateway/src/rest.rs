@@ -123,5 +123,7 @@ fn with_administration(routes: Routes) -> Routes {
         .at("/v1/admin/users", [get(administration::users, about::users())])
         .at("/v1/admin/users/{user_id}/disable", [post(administration::disable, about::disable())])
         .at("/v1/admin/users/{user_id}/enable", [post(administration::enable, about::enable())])
+        .at("/v1/admin/users/{user_id}/make-admin", [post(administration::make_admin, about::make_admin())])
+        .at("/v1/admin/users/{user_id}/unmake-admin", [post(administration::unmake_admin, about::unmake_admin())])
         .at("/v1/admin/audit", [get(administration::audit, about::audit())])
 }

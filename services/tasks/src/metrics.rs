@@ -14,7 +14,7 @@ use prometheus_client::{
         histogram::{Histogram, exponential_buckets},
     },
 };
-use taskyard_core::TaskState;
+use taskyard_core::{TaskState, schedule::TickKind};
 use taskyard_runtime::metrics::Metrics;
 
 /// Counters and gauges of one tasks process.
@@ -36,6 +36,7 @@ struct Families {
     relay_lag_seconds: Family<HolderLabels, Gauge<f64, AtomicU64>>,
     relayed: Counter,
     repaired: Family<AnomalyLabels, Counter>,
+    ticks: Family<TickLabels, Counter>,
     waiting: Gauge<i64, AtomicI64>,
     indexed: Counter,
     index_lag_seconds: Gauge<f64, AtomicU64>,
@@ -50,6 +51,11 @@ struct StateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReturnLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TickLabels {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +84,7 @@ impl TaskMetrics {
             relay_lag_seconds: Family::default(),
             relayed: Counter::default(),
             repaired: Family::default(),
+            ticks: Family::default(),
             waiting: Gauge::default(),
             indexed: Counter::default(),
             index_lag_seconds: Gauge::default(),
@@ -105,6 +112,7 @@ impl TaskMetrics {
             );
             registry.register("events_relayed", "Events relayed by this process as leader", families.relayed.clone());
             registry.register("anomalies_repaired", "Rows that the reconciler repaired", families.repaired.clone());
+            registry.register("schedule_ticks", "Ticks of schedules, by what became of them", families.ticks.clone());
             registry.register("lanes_waiting", "Ready tasks in the leader's memory", families.waiting.clone());
             registry.register(
                 "search_tasks_indexed",
@@ -173,6 +181,11 @@ impl TaskMetrics {
 
     pub fn repaired(&self, anomaly: &'static str, rows: u64) {
         self.0.repaired.get_or_create(&AnomalyLabels { anomaly }).inc_by(rows);
+    }
+
+    /// A tick of a schedule, and what became of it.
+    pub fn ticked(&self, kind: TickKind) {
+        self.0.ticks.get_or_create(&TickLabels { kind: kind.as_str() }).inc();
     }
 
     /// What the search index has taken in, and how it stands.

@@ -2,7 +2,8 @@
 //!
 //! Every pod counts by itself, every few seconds and only where something is created, and adds what it creates in
 //! between. So a quota can be exceeded by what other pods create in such a moment, and a create never waits for a count
-//! but for the first one.
+//! but for the first one. A tick of a schedule that is refused does not come again, as a create does: so an old count
+//! may let one through, and never refuses it.
 
 use std::{
     collections::HashMap,
@@ -21,6 +22,8 @@ use crate::{
 
 /// A count is good for so long, and for longer if it took long.
 const LIFE: Duration = Duration::from_secs(5);
+/// How often one who waits for a count looks for it.
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 /// Namespaces that are remembered.
 const KNOWN_MAX: usize = 10_000;
 
@@ -50,6 +53,38 @@ struct Usage {
     is_being_read: bool,
 }
 
+/// Whether a tick may make its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It may, and is counted.
+    Free,
+    /// The namespace has as many as it may.
+    Full,
+    /// Only a new count can tell.
+    Unknown,
+}
+
+impl Usage {
+    fn is_good(&self) -> bool {
+        Instant::now() < self.good_until
+    }
+
+    fn admit(&mut self, payload_bytes: usize) -> Result<()> {
+        let bytes = i64::try_from(payload_bytes).unwrap_or(i64::MAX);
+        if let Some(max) = self.quota.active_tasks_max.filter(|max| self.tasks >= *max) {
+            return Err(exhausted(&format!("{max} waiting and running tasks")));
+        }
+        if let Some(max) = self.quota.payload_bytes_max.filter(|max| self.payload_bytes.saturating_add(bytes) > *max) {
+            return Err(exhausted(&format!("{max} bytes of payload in waiting and running tasks")));
+        }
+        self.tasks += 1;
+        self.payload_bytes = self.payload_bytes.saturating_add(bytes);
+        self.new_tasks += 1;
+        self.new_payload_bytes = self.new_payload_bytes.saturating_add(bytes);
+        Ok(())
+    }
+}
+
 impl Quotas {
     pub fn new(pool: PgPool, usual: Quota) -> Self {
         Self(Arc::new(Shared { pool, usual, known: Mutex::default(), first: tokio::sync::Mutex::default() }))
@@ -57,28 +92,30 @@ impl Quotas {
 
     /// Makes sure that something is known of a namespace.
     pub async fn look(&self, namespace: Namespace) {
-        let is_first = {
-            let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-            match known.get_mut(&namespace) {
-                Some(usage) if usage.is_being_read || Instant::now() < usage.good_until => return,
-                Some(usage) => {
-                    usage.is_being_read = true;
-                    (usage.new_tasks, usage.new_payload_bytes) = (0, 0);
-                    false
-                }
-                None => true,
-            }
-        };
-        if is_first {
-            let _turn = self.0.first.lock().await;
-            let is_known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&namespace);
-            if !is_known {
-                self.read(namespace).await;
-            }
-        } else {
-            let quotas = self.clone();
-            tokio::spawn(async move { quotas.read(namespace).await });
+        if self.refresh(namespace) {
+            return;
         }
+        let _turn = self.0.first.lock().await;
+        let is_known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&namespace);
+        if !is_known {
+            self.read(namespace).await;
+        }
+    }
+
+    /// Begins a new count where the last one is old. False: there was none.
+    fn refresh(&self, namespace: Namespace) -> bool {
+        {
+            let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(usage) = known.get_mut(&namespace) else { return false };
+            if usage.is_being_read || usage.is_good() {
+                return true;
+            }
+            usage.is_being_read = true;
+            (usage.new_tasks, usage.new_payload_bytes) = (0, 0);
+        }
+        let quotas = self.clone();
+        tokio::spawn(async move { quotas.read(namespace).await });
+        true
     }
 
     async fn read(&self, namespace: Namespace) {
@@ -119,9 +156,16 @@ impl Quotas {
             // The create will say so itself.
             Err(error) => {
                 tracing::debug!(%error, "a namespace's tasks could not be counted");
-                if let Some(usage) = known.get_mut(&namespace) {
-                    (usage.good_until, usage.is_being_read) = (good_until, false);
-                }
+                let usage = known.entry(namespace).or_insert(Usage {
+                    tasks: 0,
+                    payload_bytes: 0,
+                    new_tasks: 0,
+                    new_payload_bytes: 0,
+                    quota: Quota::default(),
+                    good_until,
+                    is_being_read: false,
+                });
+                (usage.good_until, usage.is_being_read) = (good_until, false);
             }
         }
     }
@@ -132,20 +176,48 @@ impl Quotas {
     /// If the namespace has as many as it may.
     pub fn admit(&self, namespace: Namespace, payload_bytes: usize) -> Result<()> {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(usage) = known.get_mut(&namespace) else { return Ok(()) };
+        known.get_mut(&namespace).map_or(Ok(()), |usage| usage.admit(payload_bytes))
+    }
+
+    /// Counts the task of a tick, if it may be made.
+    pub fn admit_tick(&self, namespace: Namespace, payload_bytes: usize) -> Room {
+        if !self.refresh(namespace) {
+            return Room::Unknown;
+        }
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(usage) = known.get_mut(&namespace) else { return Room::Unknown };
+        match usage.admit(payload_bytes) {
+            Ok(()) => Room::Free,
+            Err(_) if usage.is_good() => Room::Full,
+            Err(_) => Room::Unknown,
+        }
+    }
+
+    /// Takes back what was counted for a tick that made no task after all.
+    pub fn release(&self, namespace: Namespace, payload_bytes: usize) {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(usage) = known.get_mut(&namespace) else { return };
         let bytes = i64::try_from(payload_bytes).unwrap_or(i64::MAX);
-        if let Some(max) = usage.quota.active_tasks_max.filter(|max| usage.tasks >= *max) {
-            return Err(exhausted(&format!("{max} waiting and running tasks")));
+        usage.tasks -= 1;
+        usage.payload_bytes = usage.payload_bytes.saturating_sub(bytes);
+        // A count that began meanwhile does not have them.
+        usage.new_tasks = (usage.new_tasks - 1).max(0);
+        usage.new_payload_bytes = usage.new_payload_bytes.saturating_sub(bytes).max(0);
+    }
+
+    /// Ends once there is a new count of a namespace.
+    pub async fn settle(&self, namespace: Namespace) {
+        loop {
+            self.look(namespace).await;
+            let is_good = {
+                let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get(&namespace).is_some_and(Usage::is_good)
+            };
+            if is_good {
+                return;
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
         }
-        if let Some(max) = usage.quota.payload_bytes_max.filter(|max| usage.payload_bytes.saturating_add(bytes) > *max)
-        {
-            return Err(exhausted(&format!("{max} bytes of payload in waiting and running tasks")));
-        }
-        usage.tasks += 1;
-        usage.payload_bytes = usage.payload_bytes.saturating_add(bytes);
-        usage.new_tasks += 1;
-        usage.new_payload_bytes = usage.new_payload_bytes.saturating_add(bytes);
-        Ok(())
     }
 }
 

@@ -53,7 +53,7 @@ pub enum Command {
     /// Ask a running role whether it is ready; exits with 0 or 1
     Health(health::Args),
     /// Tools for those who run an installation
-    Admin(admin::Args),
+    Admin(Box<admin::Args>),
     /// Run only the private servers, or a command with them
     Devstack(devstack::Args),
     /// Measure all of it on this machine, against a baseline in the same run
@@ -110,6 +110,10 @@ mod tests {
             "taskyard namespace invite team eve@example.com --role editor",
             "taskyard namespace delete team --confirm team --no-wait",
             "taskyard whoami --json",
+            "taskyard admin list-users --email eve@example.com --json",
+            "taskyard admin limit-namespace team --active-tasks 1000 --queues default --url http://a:1",
+            "taskyard admin audit --limit 3 --profile root",
+            "taskyard admin audit --all --json",
         ] {
             if let Err(error) = command().try_get_matches_from(line.split(' ')) {
                 panic!("{line}: {error}");
@@ -137,6 +141,10 @@ mod tests {
             "taskyard schedule create s --every 15m --at 2026-01-01T00:00:00Z",
             "taskyard schedule create s --catch-up most",
             "taskyard schedule next s --after 2026-01-01T00:00:00Z",
+            "taskyard admin disable-user",
+            "taskyard admin limit-namespace team --queues many",
+            "taskyard admin audit --all --limit 3",
+            "taskyard admin rebuild --json",
         ] {
             assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
         }

@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Operator(args) => runtime::large(role::operator::run(*args)),
         Command::Migrate(args) => runtime::small(migrate::run(args)),
         Command::Health(args) => runtime::small(health::run(args)),
-        Command::Admin(args) => runtime::small(admin::run(args)),
+        Command::Admin(args) => runtime::small(admin::run(*args)),
         Command::Devstack(args) => runtime::small(devstack::run(args)),
         Command::Bench(options) => runtime::large(taskyard_bench::run(options)),
         Command::Openapi => openapi::run(),

@@ -2,6 +2,7 @@
 //! in the name, payloads and results as they are. A test compares the two.
 
 mod account;
+mod administration;
 mod event;
 mod hit;
 mod import;
@@ -11,6 +12,7 @@ mod task;
 mod time;
 
 pub use account::{Invitation, InvitationSecret, Key, KeySecret, Me, Member, Namespace};
+pub use administration::{AuditEntry, NamespaceOverview, UserOverview};
 pub use event::{Event, Mark};
 pub use hit::Hit;
 pub use import::{Imported, LineError, Reason};

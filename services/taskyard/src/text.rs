@@ -1,5 +1,6 @@
 //! Answers for people: aligned columns, relative times, and nothing that a terminal would take for a command.
 
+mod administration;
 mod clean;
 mod event;
 mod hit;
@@ -12,6 +13,7 @@ mod table;
 mod task;
 mod time;
 
+pub use administration::{AuditTable, NamespaceOverviewTable, UserTable};
 pub use clean::{clean, shorten};
 pub use event::{event, progress};
 pub use hit::hit;

@@ -106,7 +106,7 @@ async fn what_administrators_do_is_written_down() -> Result<()> {
     let all = all.into_inner().namespaces;
     let own = all.iter().find(|it| it.name == ada.namespace).context("ada's")?;
     assert_eq!((own.owner.as_str(), own.members, own.active_tasks, own.queues), ("ada@example.com", 1, 1, 1));
-    let page = v1::ListAllNamespacesRequest { page_size: 1, page_token: all[0].name.clone() };
+    let page = v1::ListAllNamespacesRequest { page_size: 1, page_token: all[0].name.clone(), ..Default::default() };
     let page = service.list_all_namespaces(shown(&root.access, page)).await?.into_inner();
     assert_eq!(page.namespaces[0].name, all[1].name);
     let quota = Quota { queues_max: Some(7), ..Quota::default() };
@@ -129,6 +129,7 @@ async fn what_administrators_do_is_written_down() -> Result<()> {
     let entries = audit.into_inner().entries;
     let told: Vec<_> = entries.iter().map(|it| (it.action.as_str(), it.subject.as_str(), it.detail.as_str())).collect();
     let expected = [
+        ("audit.list", "", ""),
         ("user.enable", "ada@example.com", ""),
         ("user.disable", "ada@example.com", ""),
         ("users.list", "", ""),
@@ -143,6 +144,18 @@ async fn what_administrators_do_is_written_down() -> Result<()> {
     let older = service.list_audit_entries(shown(&root.access, older)).await?.into_inner();
     assert_eq!(older.entries.iter().map(|it| it.number).collect::<Vec<_>>(), [entries[2].number, entries[3].number]);
 
+    // One that is looked up is named.
+    let ada_alone = v1::ListUsersRequest { email: "Ada@example.com".into(), ..Default::default() };
+    let found = service.list_users(shown(&root.access, ada_alone)).await?.into_inner().users;
+    assert_eq!(found.iter().map(|user| user.id.as_str()).collect::<Vec<_>>(), [ada.id.as_str()]);
+    let one = v1::ListAllNamespacesRequest { name: ada.namespace.clone(), ..Default::default() };
+    assert_eq!(service.list_all_namespaces(shown(&root.access, one)).await?.into_inner().namespaces.len(), 1);
+    let newest = v1::ListAuditEntriesRequest { page_size: 3, ..Default::default() };
+    let newest = service.list_audit_entries(shown(&root.access, newest)).await?.into_inner().entries;
+    let newest: Vec<_> = newest.iter().map(|it| (it.action.as_str(), it.subject.as_str())).collect();
+    let looked_up = [("namespaces.list", ada.namespace.as_str()), ("users.list", "ada@example.com")];
+    assert_eq!(newest[1..], looked_up);
+
     // Nobody else, whatever their role in a namespace.
     let key = accounts.key(&ada.access, &["admin"], &[]).await;
     let again = accounts.sign_in("ada@example.com", PASSWORD, "").await?.tokens.unwrap_or_default().access_token;
@@ -152,5 +165,70 @@ async fn what_administrators_do_is_written_down() -> Result<()> {
         let request = shown(token, v1::ListAuditEntriesRequest::default());
         assert_eq!(code(read(service.list_audit_entries(request).await)), ErrorCode::Forbidden);
     }
+    accounts.close().await
+}
+
+#[tokio::test]
+async fn administrators_make_administrators_and_one_stays() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let ada = accounts.register("ada@example.com").await?;
+    let root = admin(&accounts, "").await?;
+    let set = async |doer: &Person, user: &Person, is_site_admin| {
+        let request = v1::SetUserAdminRequest { user_id: user.id.clone(), is_site_admin };
+        read(service(&accounts).set_user_admin(shown(&doer.access, request)).await)
+    };
+    let may = async |user: &Person| {
+        let request = shown(&user.access, v1::ListAuditEntriesRequest::default());
+        read(service(&accounts).list_audit_entries(request).await).is_ok()
+    };
+    assert_eq!(code(set(&ada, &ada, true).await), ErrorCode::Forbidden);
+    set(&root, &ada, true).await?;
+    eventually(SOON, "ada is one", async || may(&ada).await.then_some(())).await?;
+    assert_eq!(code(set(&root, &root, false).await), ErrorCode::Forbidden, "nobody does it to themselves");
+    let (one, other) = tokio::join!(set(&root, &ada, false), set(&ada, &root, false));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(accounts.stack.number("select count(*) from tasks.users where is_admin").await?, 1);
+    let (stays, leaves) = if one.is_ok() { (&root, &ada) } else { (&ada, &root) };
+    eventually(SOON, "the other one is none", async || (!may(leaves).await).then_some(())).await?;
+    assert!(may(stays).await);
+    let noted = "select count(*) from tasks.audit where action in ('user.make_admin', 'user.unmake_admin')";
+    assert_eq!(accounts.stack.number(noted).await?, 2, "what was refused was not done");
+
+    // The same of those who shut each other out.
+    set(stays, leaves, true).await?;
+    eventually(SOON, "both are", async || may(leaves).await.then_some(())).await?;
+    let shut_out = async |doer: &Person, user: &Person| {
+        let request = v1::SetUserDisabledRequest { user_id: user.id.clone(), disabled: true };
+        read(service(&accounts).set_user_disabled(shown(&doer.access, request)).await)
+    };
+    let (one, other) = tokio::join!(shut_out(&root, &ada), shut_out(&ada, &root));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(accounts.stack.number("select count(*) from tasks.users where is_disabled").await?, 1);
+    accounts.close().await
+}
+
+/// Who was a member when the token was made looks on as an administrator only by one that is written down.
+#[tokio::test]
+async fn no_administrator_looks_on_after_having_been_a_member() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let ada = accounts.register("ada@example.com").await?;
+    let root = admin(&accounts, "").await?;
+    let mut namespaces = accounts.namespaces();
+    namespaces.create_namespace(shown(&ada.access, v1::CreateNamespaceRequest { name: "team".into() })).await?;
+    let role = v1::Role::Viewer.into();
+    let invite = v1::CreateInvitationRequest { namespace: "team".into(), email: ROOT.into(), role };
+    let secret = namespaces.create_invitation(shown(&ada.access, invite)).await?.into_inner().secret;
+    namespaces.accept_invitation(shown(&root.access, v1::AcceptInvitationRequest { secret })).await?;
+    let member = accounts.refresh(&root.refresh, "team").await?;
+    assert_eq!(accounts.who_am_i(&member.access_token).await?.namespace, "team");
+    let entered = "select count(*) from tasks.audit where action = 'namespace.enter' and subject = 'team'";
+    assert_eq!(accounts.stack.number(entered).await?, 0, "a member needs not to be written down");
+
+    let remove = v1::RemoveMemberRequest { namespace: "team".into(), user_id: root.id.clone() };
+    namespaces.remove_member(shown(&ada.access, remove)).await?;
+    assert_eq!(code(accounts.who_am_i(&member.access_token).await), ErrorCode::Unauthenticated);
+    let looks = accounts.refresh(&member.refresh_token, "team").await?;
+    assert_eq!(accounts.who_am_i(&looks.access_token).await?.scopes, ["tasks:read"]);
+    assert_eq!(accounts.stack.number(entered).await?, 1);
     accounts.close().await
 }

@@ -2,8 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -33,6 +36,8 @@ const CLIENT: &str = "taskyard";
 struct Issuer {
     address: SocketAddr,
     keys: Arc<Mutex<Vec<(String, EcdsaKeyPair)>>>,
+    /// It takes 4 s to answer.
+    is_slow: Arc<AtomicBool>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -52,6 +57,8 @@ impl Issuer {
         let address = listener.local_addr()?;
         let keys = Arc::new(Mutex::new(vec![("first".to_owned(), make_key())]));
         let known = keys.clone();
+        let is_slow = Arc::new(AtomicBool::new(false));
+        let slow = is_slow.clone();
         let server = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 4_096];
@@ -62,6 +69,9 @@ impl Issuer {
                 } else {
                     json!({ "keys": public(&known.lock().unwrap()) })
                 };
+                if slow.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_secs(4)).await;
+                }
                 let body = answer.to_string();
                 let head = format!(
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -70,7 +80,7 @@ impl Issuer {
                 let _ = stream.write_all((head + &body).as_bytes()).await;
             }
         });
-        Ok(Self { address, keys, server })
+        Ok(Self { address, keys, is_slow, server })
     }
 
     fn url(&self) -> String {
@@ -137,10 +147,25 @@ async fn a_trusted_issuer_lets_its_users_in() -> Result<()> {
     let both = v1::SignInRequest { email: "a@b.example".into(), id_token: "x".into(), ..Default::default() };
     assert_eq!(code(read(accounts.users().sign_in(both).await)), ErrorCode::InvalidInput);
 
-    // The issuer changes its keys: the new one is asked for, as soon as some time has passed.
-    issuer.keys.lock().unwrap().push(("second".to_owned(), make_key()));
+    // The issuer changes its keys: the new one is asked for, as soon as some time has passed. Meanwhile the old one is good.
+    let old = issuer.token(&json!({}));
+    *issuer.keys.lock().unwrap() = vec![("second".to_owned(), make_key())];
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(sign_in(&accounts, &issuer.token(&json!({}))).await.is_ok());
+    issuer.is_slow.store(true, Ordering::Relaxed);
+    let new = tokio::spawn({
+        let (mut users, id_token) = (accounts.users(), issuer.token(&json!({})));
+        async move { users.sign_in(v1::SignInRequest { id_token, ..v1::SignInRequest::default() }).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    assert!(sign_in(&accounts, &old).await.is_ok());
+    assert!(began.elapsed() < Duration::from_secs(2) && !new.is_finished(), "nobody waits for the issuer's answer");
+    assert!(new.await?.is_ok());
+    assert_eq!(
+        code(sign_in(&accounts, &old).await),
+        ErrorCode::Unauthenticated,
+        "the issuer does not name it any more"
+    );
     accounts.close().await
 }
 
@@ -182,6 +207,8 @@ async fn nobody_else_is_let_in() -> Result<()> {
         ("of an issuer that is not trusted", stranger.token(&json!({}))),
         ("of one that says it is the trusted one", stranger.token(&json!({ "iss": issuer.url() }))),
         ("for another client", issuer.token(&json!({ "aud": "another" }))),
+        ("for several, by nobody's wish", issuer.token(&json!({ "aud": [CLIENT, "another"] }))),
+        ("made for another of several", issuer.token(&json!({ "aud": [CLIENT, "another"], "azp": "another" }))),
         ("expired", issuer.token(&long_ago)),
         ("not valid yet", issuer.token(&json!({ "nbf": 9_000_000_000_u64 }))),
         ("without an address", issuer.token(&json!({ "email": null }))),
@@ -191,6 +218,8 @@ async fn nobody_else_is_let_in() -> Result<()> {
         assert_eq!(code(sign_in(&accounts, &token).await), ErrorCode::Unauthenticated, "{why}");
     }
     assert!(sign_in(&accounts, &good).await.is_ok());
+    let made_for_us = json!({ "aud": ["another", CLIENT], "azp": CLIENT });
+    assert!(sign_in(&accounts, &issuer.token(&made_for_us)).await.is_ok());
     accounts.close().await?;
 
     let nobody = Accounts::open().await?;

@@ -124,6 +124,60 @@ async fn a_namespace_is_handed_over_and_left() -> Result<()> {
     accounts.close().await
 }
 
+/// Whoever becomes the owner at the moment in which an admin takes them out stays.
+#[tokio::test]
+async fn an_owner_is_never_taken_out() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let (ada, eve) = (accounts.register("ada@example.com").await?, accounts.register("eve@example.com").await?);
+    accounts.make(&ada.access, "team").await?;
+    let secret = accounts.invite(&ada.access, "team", "eve@example.com", Role::Viewer).await?;
+    accounts.accept(&eve.access, &secret).await?;
+    // Both wait for her row, the transfer first.
+    let mut held = accounts.stack.pool.begin().await?;
+    sqlx::query("select from tasks.members where user_id = $1::uuid for update")
+        .bind(&eve.id)
+        .execute(&mut *held)
+        .await?;
+    let transfer = tokio::spawn({
+        let request = v1::TransferNamespaceRequest { name: "team".into(), user_id: eve.id.clone() };
+        let (mut namespaces, request) = (accounts.namespaces(), shown(&ada.access, request));
+        async move { namespaces.transfer_namespace(request).await }
+    });
+    sleep(Duration::from_millis(500)).await;
+    let removal = tokio::spawn({
+        let request = v1::RemoveMemberRequest { namespace: "team".into(), user_id: eve.id.clone() };
+        let (mut namespaces, request) = (accounts.namespaces(), shown(&ada.access, request));
+        async move { read(namespaces.remove_member(request).await) }
+    });
+    sleep(Duration::from_millis(500)).await;
+    held.commit().await?;
+    transfer.await??;
+    assert_eq!(code(removal.await?), ErrorCode::Forbidden);
+    let page = v1::GetNamespaceRequest { name: "team".into() };
+    let team = accounts.namespaces().get_namespace(shown(&eve.access, page)).await?.into_inner();
+    let team = team.namespace.unwrap_or_default();
+    assert!(team.is_owner && team.role() == Role::Admin, "{team:?}");
+    accounts.close().await
+}
+
+#[tokio::test]
+async fn nobody_owns_more_namespaces_than_one_may() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let ada = accounts.register("ada@example.com").await?;
+    let fill = "with made as (
+            insert into tasks.namespaces (name, owner) select 'own-' || n, $1::uuid from generate_series(1, 98) n
+            returning id
+        )
+        insert into tasks.members (namespace, user_id, role) select id, $1::uuid, 3 from made";
+    sqlx::query(fill).bind(&ada.id).execute(&accounts.stack.pool).await?;
+    let names: Vec<_> = (0..10).map(|number| format!("more-{number}")).collect();
+    let made = futures::future::join_all(names.iter().map(|name| accounts.make(&ada.access, name))).await;
+    let (made, refused): (Vec<_>, Vec<_>) = made.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 2);
+    assert!(refused.into_iter().all(|answer| code(answer) == ErrorCode::Exhausted));
+    accounts.close().await
+}
+
 #[tokio::test]
 async fn a_namespace_is_deleted_with_everything_in_it() -> Result<()> {
     let accounts = Accounts::open().await?;

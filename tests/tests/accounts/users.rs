@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use taskyard_core::ErrorCode;
 use taskyard_proto::v1;
+use taskyard_testkit::eventually;
 use taskyard_tests::read;
 
 use crate::{
@@ -90,6 +91,35 @@ async fn a_refresh_token_that_comes_again_ends_the_sign_in() -> Result<()> {
     for wrong in ["", "x", "tyr_", &ada.access] {
         assert_eq!(code(accounts.refresh(wrong, "").await), ErrorCode::Unauthenticated, "{wrong}");
     }
+    accounts.close().await
+}
+
+/// A used token is remembered as long as it would have lived, and no longer.
+#[tokio::test]
+async fn used_refresh_tokens_are_forgotten_in_time() -> Result<()> {
+    let accounts = Accounts::open().await?;
+    let ada = accounts.register("ada@example.com").await?;
+    let second = accounts.refresh(&ada.refresh, "").await?.refresh_token;
+    let age = async |days: i32| {
+        let sql = "update tasks.refresh_tokens set replaced_at = now() - $1 * interval '1 day'
+            where replaced_at > now() - interval '1 day'";
+        sqlx::query(sql).bind(f64::from(days)).execute(&accounts.stack.pool).await
+    };
+    age(31).await?;
+    let third = accounts.refresh(&second, "").await?.refresh_token;
+    age(29).await?;
+    let kept = "select count(*) from tasks.refresh_tokens";
+    assert_eq!(accounts.stack.number(kept).await?, 3);
+    // The leader keeps house half a minute after it began.
+    eventually(Duration::from_secs(60), "the oldest is forgotten", async || {
+        (accounts.stack.number(kept).await.ok()? == 2).then_some(())
+    })
+    .await?;
+    // What is forgotten is not known, and ends nothing; what is remembered does.
+    assert_eq!(code(accounts.refresh(&ada.refresh, "").await), ErrorCode::Unauthenticated);
+    let fourth = accounts.refresh(&third, "").await?;
+    assert_eq!(code(accounts.refresh(&second, "").await), ErrorCode::Unauthenticated);
+    assert_eq!(code(accounts.who_am_i(&fourth.access_token).await), ErrorCode::Unauthenticated);
     accounts.close().await
 }
 

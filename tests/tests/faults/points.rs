@@ -16,6 +16,7 @@ const PLACES: &[Reaching] = &[
     ("app.rs", "tell_stops", &[("StopPublished", 1)]),
     ("app/administration.rs", "note", &[("CommandCommitted", 1)]),
     ("app/administration.rs", "set_quota", &[("CommandCommitted", 1)]),
+    ("app/administration.rs", "set_user_admin", &[("CommandCommitted", 1)]),
     ("app/administration.rs", "set_user_disabled", &[("CommandCommitted", 1)]),
     ("app/commands.rs", "cancel", &[("CancelCommitted", 1)]),
     ("app/commands.rs", "complete", &[("CommandCommitted", 1)]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
+use taskyard_proto::v1::{ListQueuesRequest, queue_service_client::QueueServiceClient};
 use taskyard_redis::{Rate, Redis, Spare};
 use taskyard_testkit::{Proxy, eventually};
 use taskyard_tests::SOON;
@@ -109,6 +110,39 @@ async fn whoever_tries_passwords_is_counted_by_address() -> Result<()> {
     assert_eq!(gateway.send("GET", "/.well-known/jwks.json", "", &Value::Null).await?.status, 200);
     gateway.stop().await?;
     proxied.stop().await?;
+    rig.close().await
+}
+
+#[tokio::test]
+async fn whoever_tries_tokens_is_counted_by_address_and_nobody_else_there() -> Result<()> {
+    let rig = Rig::open().await?;
+    let rate = Some(Rate { limit: 5, window: Duration::from_secs(60) });
+    let gateway = rig.gateway(|it| it.rates.sign_ins = rate).await?;
+    let ada = gateway.register("ada@example.com").await?;
+    assert_eq!(read(&gateway, &ada.access).await?.status, 200);
+    let guess = |number: u32| format!("tyk_of-nobody-{number:034}");
+    for number in 0..5 {
+        assert_eq!(read(&gateway, &guess(number)).await?.status, 401);
+    }
+    for number in 5..15 {
+        let refused = read(&gateway, &guess(number)).await?;
+        assert_eq!((refused.status.as_u16(), refused.text("/code")?.as_str()), (429, "EXHAUSTED"));
+        assert!(refused.text("/detail")?.contains("5 wrong-tokens in 60 s"), "{refused:?}");
+        assert!(refused.header("retry-after").parse::<u64>()? > 0);
+    }
+    // Over gRPC they are the same.
+    let mut queues = QueueServiceClient::connect(gateway.url.clone()).await?;
+    let mut request = tonic::Request::new(ListQueuesRequest::default());
+    request.metadata_mut().insert("authorization", format!("Bearer {}", guess(15)).parse()?);
+    let refused = queues.list_queues(request).await.expect_err("one too many");
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused:?}");
+    // Nobody at the same address suffers: with a token that is known there, one that it never saw, or a password.
+    assert_eq!(read(&gateway, &ada.access).await?.status, 200);
+    let (_, key) = gateway.key(&ada.access, &["tasks:read"]).await?;
+    assert_eq!(read(&gateway, &key).await?.status, 200);
+    gateway.register("eve@example.com").await?;
+    assert_eq!(read(&gateway, "").await?.status, 401, "who shows none tries none");
+    gateway.stop().await?;
     rig.close().await
 }
 

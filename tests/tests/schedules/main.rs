@@ -7,4 +7,5 @@ mod life;
 mod missed;
 mod mistakes;
 mod overlap;
+mod quota;
 mod rig;

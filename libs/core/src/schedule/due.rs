@@ -21,11 +21,14 @@ pub enum TickKind {
     Missed = 4,
     /// It was passed over because the last task was not finished.
     Overlapped = 5,
+    /// It was passed over because its namespace had as many tasks as it may.
+    OverQuota = 6,
 }
 
 impl TickKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::OnTime, Self::CaughtUp, Self::ByHand, Self::Missed, Self::Overlapped];
+    pub const ALL: [Self; 6] =
+        [Self::OnTime, Self::CaughtUp, Self::ByHand, Self::Missed, Self::Overlapped, Self::OverQuota];
 
     /// Its number in the database.
     #[must_use]
@@ -48,6 +51,7 @@ impl TickKind {
             Self::ByHand => "by_hand",
             Self::Missed => "missed",
             Self::Overlapped => "overlapped",
+            Self::OverQuota => "over_quota",
         }
     }
 

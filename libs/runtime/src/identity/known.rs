@@ -73,10 +73,8 @@ impl Identities {
         let hash = hash(token);
         let generation = {
             let mut known = self.lock();
-            match known.callers.get(&hash) {
-                Some(identity) if !identity.has_expired(Utc::now()) => return Ok(identity.clone()),
-                Some(_) => drop(known.callers.remove(&hash)),
-                None => {}
+            if let Some(identity) = known.get(&hash) {
+                return Ok(identity);
             }
             known.generation
         };
@@ -89,6 +87,12 @@ impl Identities {
             known.callers.insert(hash, identity.clone());
         }
         Ok(identity)
+    }
+
+    /// Whose token it is, if it was verified before.
+    #[must_use]
+    pub fn known(&self, token: &str) -> Option<Arc<Identity>> {
+        self.lock().get(&hash(token))
     }
 
     /// Takes note of a call.
@@ -208,6 +212,15 @@ impl fmt::Debug for Identities {
 }
 
 impl Known {
+    fn get(&mut self, hash: &TokenHash) -> Option<Arc<Identity>> {
+        let identity = self.callers.get(hash)?.clone();
+        if identity.has_expired(Utc::now()) {
+            self.callers.remove(hash);
+            return None;
+        }
+        Some(identity)
+    }
+
     fn forget(&mut self, concerns: Concerns) {
         self.generation += 1;
         self.callers.retain(|_, identity| !concerns.includes(identity));

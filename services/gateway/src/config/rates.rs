@@ -20,7 +20,7 @@ pub struct RateArgs {
     /// Writes a second of one user or key, over ten seconds; a batch is one; 0: no limit
     #[arg(long, env = "TASKYARD_GATEWAY_WRITES_PER_S", default_value_t = 1_000, value_name = "NUMBER")]
     pub writes_per_s: u32,
-    /// Sign-ins, registrations and refreshed tokens a minute of one address; 0: no limit
+    /// Sign-ins, registrations and refreshed tokens a minute of one address, and as many wrong tokens; 0: no limit
     #[arg(long, env = "TASKYARD_GATEWAY_SIGN_INS_PER_MIN", default_value_t = 30, value_name = "NUMBER")]
     pub sign_ins_per_min: u32,
     /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`; none if not given
@@ -74,7 +74,7 @@ pub struct Rates {
     pub reads: Option<Rate>,
     /// Of one user or key.
     pub writes: Option<Rate>,
-    /// Of one address: what shows a password, or a token that makes tokens.
+    /// Of one address: what shows a password, or a token that makes tokens; and, apart, tokens of nobody.
     pub sign_ins: Option<Rate>,
     /// Whose word about the address of a client is taken.
     pub trusted_proxies: Vec<IpNet>,

@@ -1,11 +1,15 @@
 //! Who calls, and how often: verified and counted here, so that nobody unknown gets further. What they may do is decided
 //! by the tasks service.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use http::{Extensions, HeaderMap};
+use taskyard_core::{ErrorCode, Identity, Result};
 use taskyard_runtime::{
     http_error::Problem,
     identity::{Verified, bearer},
@@ -18,11 +22,7 @@ use crate::{
 };
 
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let identity = match bearer(request.headers()) {
-        Ok(token) => app.identities().of(token).await,
-        Err(error) => Err(error),
-    };
-    let identity = match identity {
+    let identity = match identify(&app, request.extensions(), request.headers()).await {
         Ok(identity) => identity,
         Err(error) => return Problem::new(error).into_response(),
     };
@@ -34,6 +34,26 @@ pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     let standing = app.limiter().admit(class, &identity.caller).await;
     request.extensions_mut().insert(Verified(identity));
     run_as(standing, request, next).await
+}
+
+/// Whose token a request shows. One of nobody is counted by address; who shares that and shows a good one is let in
+/// whatever the count.
+pub(crate) async fn identify(app: &App, connection: &Extensions, headers: &HeaderMap) -> Result<Arc<Identity>> {
+    let token = bearer(headers)?;
+    if let Some(identity) = app.identities().known(token) {
+        return Ok(identity);
+    }
+    let limiter = app.limiter();
+    let Some(address) = client_address(connection, headers, &limiter.rates().trusted_proxies) else {
+        return app.identities().of(token).await;
+    };
+    let turn = limiter.turn(address).await;
+    let found = app.identities().of(token).await;
+    drop(turn);
+    if found.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthenticated) {
+        limiter.admit_wrong_token(address).await.map_err(|standing| standing.error())?;
+    }
+    found
 }
 
 /// Counts what strangers want to change, by their address.

@@ -10,7 +10,7 @@ use super::{App, users::read_email};
 use crate::{
     fault::{self, FaultPoint},
     identity::{Kind, NewSecret},
-    store::namespaces::{self, Invitation, Member, Namespace, NewInvitation},
+    store::namespaces::{self, Invitation, Member, Namespace, NamespaceCreated, NewInvitation},
 };
 
 /// Tasks of a namespace that is deleted are counted up to this.
@@ -23,13 +23,16 @@ impl App {
     /// If the name is wrong or taken, or the user owns as many as they may.
     pub async fn create_namespace(&self, owner: Uuid, name: &str) -> Result<Namespace> {
         limits::check_namespace_name("name", name)?;
-        let owned = namespaces::namespace_count_owned(&self.pool, owner).await.map_err(failure::to_error)?;
-        if owned >= limits::NAMESPACES_MAX.into() {
-            let message = format!("you own {owned} shared namespaces, as many as one may");
-            return Err(Error::new(ErrorCode::Exhausted, message));
-        }
-        if !namespaces::namespace_create(&self.pool, name, owner).await.map_err(failure::to_error)? {
-            return Err(Error::new(ErrorCode::NameTaken, format!("the namespace `{name}` is taken")));
+        let created = namespaces::namespace_create(&self.pool, name, owner, limits::NAMESPACES_MAX.into()).await;
+        match created.map_err(failure::to_error)? {
+            NamespaceCreated::New => {}
+            NamespaceCreated::Taken => {
+                return Err(Error::new(ErrorCode::NameTaken, format!("the namespace `{name}` is taken")));
+            }
+            NamespaceCreated::TooMany => {
+                let message = format!("you own {} shared namespaces, as many as one may", limits::NAMESPACES_MAX);
+                return Err(Error::new(ErrorCode::Exhausted, message));
+            }
         }
         fault::reach(FaultPoint::CommandCommitted);
         self.namespace(owner, name).await

@@ -235,9 +235,10 @@ impl App {
         Ok(convert::schedule_times(request.times.unwrap_or_default(), after)?.list_after(after, count))
     }
 
-    /// Tells of tasks that a tick has made.
+    /// Tells of ticks and the tasks that they have made.
     pub fn tell_made(&self, fired: ticks::Fired) {
         self.metrics.created(fired.made.len());
+        fired.ticks.iter().for_each(|kind| self.metrics.ticked(*kind));
         self.wakes.ready(fired.ready);
         if let Some(earliest) = fired.scheduled.into_values().min() {
             self.wakes.scheduled(earliest);

@@ -42,6 +42,14 @@ pub struct Tokens {
     pub namespace: String,
 }
 
+/// Where a token is for.
+struct Place {
+    namespace: Namespace,
+    name: String,
+    /// An administrator of the installation looks into it.
+    looks: bool,
+}
+
 impl App {
     /// Makes a user, where everybody may.
     ///
@@ -106,14 +114,13 @@ impl App {
     }
 
     async fn begin_sign_in(&self, user: &User, namespace: &str, agent: &str) -> Result<Tokens> {
-        let (namespace, name) = self.namespace_of(user, namespace).await?;
+        let place = self.place_of(user, namespace).await?;
         let refresh = NewSecret::make(Kind::Refresh).map_err(|error| Error::internal(error.to_string()))?;
         let sign_in = Uuid::now_v7();
         let agent = limits::clean_message(agent, AGENT_BYTES_MAX);
         users::sign_in_create(&self.pool, sign_in, user.id, &refresh.hash, &agent).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::CommandCommitted);
-        let access = self.verifier.signer.sign(user.id, sign_in, namespace).await?;
-        Ok(Tokens { access, refresh: refresh.text, namespace: name })
+        self.tokens(user.id, sign_in, place, refresh).await
     }
 
     /// Gives the next pair of tokens.
@@ -130,7 +137,7 @@ impl App {
                 if user.is_disabled {
                     return Err(unknown());
                 }
-                Some(self.namespace_of(&user, namespace).await?)
+                Some(self.place_of(&user, namespace).await?)
             }
             None => None,
         };
@@ -145,12 +152,13 @@ impl App {
                 let message = "the refresh token was used before, so the sign-in has ended; sign in again";
                 Err(Error::new(ErrorCode::Unauthenticated, message))
             }
-            Refreshed::Next { sign_in, user } => {
-                let (namespace, name) = place.ok_or_else(unknown)?;
-                let access = self.verifier.signer.sign(user, sign_in, namespace).await?;
-                Ok(Tokens { access, refresh: next.text, namespace: name })
-            }
+            Refreshed::Next { sign_in, user } => self.tokens(user, sign_in, place.ok_or_else(unknown)?, next).await,
         }
+    }
+
+    async fn tokens(&self, user: Uuid, sign_in: Uuid, place: Place, refresh: NewSecret) -> Result<Tokens> {
+        let access = self.verifier.signer.sign(user, sign_in, place.namespace, place.looks).await?;
+        Ok(Tokens { access, refresh: refresh.text, namespace: place.name })
     }
 
     /// Ends a sign-in of a user, or all of them. Returns how many.
@@ -214,11 +222,11 @@ impl App {
         user.ok_or_else(|| Error::new(ErrorCode::UserNotFound, "there is no such user"))
     }
 
-    /// The number and name of a user's namespace; their own if no name is given.
-    async fn namespace_of(&self, user: &User, name: &str) -> Result<(Namespace, String)> {
+    /// A user's namespace by its name; their own if none is given.
+    async fn place_of(&self, user: &User, name: &str) -> Result<Place> {
         if name.is_empty() {
             let own = namespaces::namespace_name(&self.pool, user.namespace).await.map_err(failure::to_error)?;
-            return Ok((user.namespace, own.unwrap_or_default()));
+            return Ok(Place { namespace: user.namespace, name: own.unwrap_or_default(), looks: false });
         }
         let namespace = match self.namespace(user.id, name).await {
             Err(error) if user.is_admin => return self.enter(user, name).await?.ok_or(error),
@@ -227,20 +235,20 @@ impl App {
         if namespace.deleting_since.is_some() {
             return Err(Error::new(ErrorCode::Forbidden, format!("the namespace `{name}` is being deleted")));
         }
-        Ok((namespace.id, namespace.name))
+        Ok(Place { namespace: namespace.id, name: namespace.name, looks: false })
     }
 }
 
 impl App {
     /// Lets an administrator of the installation look into a namespace; none if there is no such one.
-    async fn enter(&self, admin: &User, name: &str) -> Result<Option<(Namespace, String)>> {
+    async fn enter(&self, admin: &User, name: &str) -> Result<Option<Place>> {
         let number = namespaces::namespace_number(&self.pool, name).await.map_err(failure::to_error)?;
         let Some(number) = number else { return Ok(None) };
         let entry =
             NewEntry { user: admin.id, email: &admin.email, action: "namespace.enter", subject: name, detail: "" };
         administration::audit_add(&self.pool, &entry).await.map_err(failure::to_error)?;
         fault::reach(FaultPoint::CommandCommitted);
-        Ok(Some((number, name.to_owned())))
+        Ok(Some(Place { namespace: number, name: name.to_owned(), looks: true }))
     }
 }
 

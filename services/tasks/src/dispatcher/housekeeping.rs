@@ -1,4 +1,4 @@
-//! Retention: drops whole partitions, forgets expired keys, closed sessions and old ticks.
+//! Retention: drops whole partitions, forgets expired keys, used tokens, closed sessions and old ticks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,6 +56,7 @@ async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
     let app = &term.app;
     sessions::session_delete_closed(&app.pool).await?;
     users::sign_in_forget_old(&app.pool).await?;
+    while users::refresh_token_forget_old(&app.pool, CHUNK).await? == CHUNK as u64 {}
     keys::key_forget_old(&app.pool).await?;
     namespaces::invitation_forget_old(&app.pool).await?;
     while retention::idempotency_key_delete_expired(&app.pool, CHUNK).await? == CHUNK as u64 {}

@@ -3,6 +3,7 @@
 //! Each tick is carried out by one statement under the term: the tick's row, its task, and the schedule's next tick. So
 //! whatever becomes of this process, and of whoever leads after it, a tick makes one task.
 
+mod room;
 mod steady;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use taskyard_core::{
 };
 use tokio::time::Instant;
 
-use self::steady::SteadyClock;
+use self::{room::Rooms, steady::SteadyClock};
 use super::{End, Term};
 use crate::{
     fault::{self, FaultPoint},
@@ -37,14 +38,16 @@ const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// Makes schedules tick until the term ends.
 pub async fn run(term: Arc<Term>) -> End {
     let mut clock = SteadyClock::new(term.app.settings.session_timeout());
+    let mut rooms = Rooms::new(term.app.quotas.clone());
     let mut look_at = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(look_at) => {}
             () = term.schedules.notified() => {}
+            () = rooms.counted() => {}
             () = term.stop.cancelled() => return End::Stopped,
         }
-        let pause = match look(&term, &mut clock).await {
+        let pause = match look(&term, &mut clock, &mut rooms).await {
             Ok(Some(pause)) => pause,
             Ok(None) => return End::Fenced,
             Err(error) => {
@@ -57,8 +60,8 @@ pub async fn run(term: Arc<Term>) -> End {
 }
 
 /// Carries out what is due, and says how long nothing more is. None: there is a newer term.
-async fn look(term: &Term, clock: &mut SteadyClock) -> Result<Option<Duration>, sqlx::Error> {
-    let due = ticks::schedule_due_list(&term.app.pool, SCHEDULES_MAX).await?;
+async fn look(term: &Term, clock: &mut SteadyClock, rooms: &mut Rooms) -> Result<Option<Duration>, sqlx::Error> {
+    let due = ticks::schedule_due_list(&term.app.pool, &rooms.awaited(), SCHEDULES_MAX).await?;
     if let Some(pause) = clock.see(Instant::now(), due.now) {
         tracing::warn!(pause_ms = pause.as_millis(), "the clock jumped: schedules wait");
         return Ok(Some(pause.min(LOOK_INTERVAL)));
@@ -66,7 +69,10 @@ async fn look(term: &Term, clock: &mut SteadyClock) -> Result<Option<Duration>, 
     if due.schedules.is_empty() {
         return Ok(Some(until_next(&due)));
     }
-    let moves = plan_all(&due);
+    let moves = plan_all(&due, rooms);
+    if moves.is_empty() {
+        return Ok(Some(PAUSE));
+    }
     fault::reach(FaultPoint::TickPlanned);
     let mover = Mover::Leader { term: term.number, before: clock.bound(Instant::now(), due.now) };
     let fired = ticks::tick_fire_batch(&term.app.pool, mover, &moves).await?;
@@ -74,6 +80,7 @@ async fn look(term: &Term, clock: &mut SteadyClock) -> Result<Option<Duration>, 
     if !fired.leads {
         return Ok(None);
     }
+    rooms.settle(&fired.made);
     let has_moved = fired.moved > 0;
     tell(term, fired);
     // Who moved none was not quicker than somebody's change, or the clock jumped.
@@ -92,17 +99,20 @@ fn until_next(due: &Due) -> Duration {
     next.map_or(LOOK_INTERVAL, |next| next.clamp(PAUSE, LOOK_INTERVAL))
 }
 
-/// What shall become of those that are due, as many as one statement takes.
-fn plan_all(due: &Due) -> Vec<Move> {
+/// What shall become of those that are due, as many as one statement takes. Those of a namespace whose tasks have to be
+/// counted first stay due.
+fn plan_all(due: &Due, rooms: &mut Rooms) -> Vec<Move> {
     let mut ticks = 0;
     let mut moves = Vec::with_capacity(due.schedules.len());
     for schedule in &due.schedules {
         if ticks >= TICKS_MAX {
             break;
         }
-        let one = plan_one(schedule, due.now);
-        ticks += one.ticks.len();
-        moves.push(one);
+        let mut one = plan_one(schedule, due.now);
+        if rooms.admit(schedule, &mut one.ticks) {
+            ticks += one.ticks.len();
+            moves.push(one);
+        }
     }
     moves
 }

@@ -7,8 +7,8 @@ use taskyard_proto::{
     v1::{
         AuditEntry, ListAllNamespacesRequest, ListAllNamespacesResponse, ListAuditEntriesRequest,
         ListAuditEntriesResponse, ListUsersRequest, ListUsersResponse, NamespaceOverview, Quota,
-        SetNamespaceQuotaRequest, SetNamespaceQuotaResponse, SetUserDisabledRequest, SetUserDisabledResponse,
-        UserOverview, admin_service_server::AdminService,
+        SetNamespaceQuotaRequest, SetNamespaceQuotaResponse, SetUserAdminRequest, SetUserAdminResponse,
+        SetUserDisabledRequest, SetUserDisabledResponse, UserOverview, admin_service_server::AdminService,
     },
 };
 use taskyard_runtime::identity::caller;
@@ -25,8 +25,8 @@ impl AdminService for Api {
     ) -> Result<Response<ListAllNamespacesResponse>, Status> {
         let page = async {
             let admin = caller(&request)?;
-            let size = size(request.get_ref().page_size)?;
-            self.app.all_namespaces(&admin, size, &request.get_ref().page_token).await
+            let ListAllNamespacesRequest { page_size, page_token, name } = request.get_ref();
+            self.app.all_namespaces(&admin, name, size(*page_size)?, page_token).await
         };
         let (found, next_page_token) = page.await.map_err(to_status)?;
         let namespaces = found.into_iter().map(overview_to_proto).collect();
@@ -49,8 +49,8 @@ impl AdminService for Api {
     async fn list_users(&self, request: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
         let page = async {
             let admin = caller(&request)?;
-            let size = size(request.get_ref().page_size)?;
-            self.app.all_users(&admin, size, &request.get_ref().page_token).await
+            let ListUsersRequest { page_size, page_token, email } = request.get_ref();
+            self.app.all_users(&admin, email, size(*page_size)?, page_token).await
         };
         let (found, next_page_token) = page.await.map_err(to_status)?;
         let users = found.into_iter().map(|user| UserOverview {
@@ -78,13 +78,27 @@ impl AdminService for Api {
         Ok(Response::new(SetUserDisabledResponse {}))
     }
 
+    async fn set_user_admin(
+        &self,
+        request: Request<SetUserAdminRequest>,
+    ) -> Result<Response<SetUserAdminResponse>, Status> {
+        let set = async {
+            let admin = caller(&request)?;
+            let SetUserAdminRequest { user_id, is_site_admin } = request.get_ref();
+            self.app.set_user_admin(&admin, read_uuid("user_id", user_id)?, *is_site_admin).await
+        };
+        set.await.map_err(to_status)?;
+        Ok(Response::new(SetUserAdminResponse {}))
+    }
+
     async fn list_audit_entries(
         &self,
         request: Request<ListAuditEntriesRequest>,
     ) -> Result<Response<ListAuditEntriesResponse>, Status> {
         let page = async {
+            let admin = caller(&request)?;
             let size = size(request.get_ref().page_size)?;
-            self.app.audit(size, &request.get_ref().page_token).await
+            self.app.audit(&admin, size, &request.get_ref().page_token).await
         };
         let (found, next_page_token) = page.await.map_err(to_status)?;
         let entries = found.into_iter().map(|entry| AuditEntry {

@@ -1,8 +1,8 @@
 //! Issuers of others, such as a company's own sign-in: whom they vouch for by an OpenID Connect id token is let in.
 //!
-//! Their keys are read when a token names one that is not known, and not more often than [`RELOAD_INTERVAL`]. A token is
-//! judged by the keys of the issuer that it names, for the audience that is configured for that one, and only if its
-//! address was verified there.
+//! Their keys are read when a token names one that is not known, and not more often than [`RELOAD_INTERVAL`]; tokens that
+//! name a known one never wait for that. What was read replaces all that was known. A token is judged by the keys of the
+//! issuer that it names, for the audience that is configured for that one, and only if its address was verified there.
 
 use std::{
     fmt,
@@ -26,8 +26,10 @@ use super::crypto;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A token that names an unknown key makes a pod ask, but not more often than this.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
-/// Keys that were read so long ago are read again: the issuer may have taken some back.
-const KEYS_LIFE: Duration = Duration::from_secs(3_600);
+/// Keys that were read so long ago are read again, and meanwhile still used: the issuer may have taken some back.
+const KEYS_FRESH: Duration = Duration::from_secs(3_600);
+/// Keys that were read so long ago are not used any more.
+const KEYS_LIFE: Duration = Duration::from_secs(7_200);
 /// What an issuer answers with.
 const ANSWER_BYTES_MAX: usize = 256 * 1_024;
 /// How far its clock may be from ours.
@@ -78,13 +80,20 @@ fn is_safe(url: &str) -> bool {
 
 /// All issuers that are trusted. Cheap to clone.
 #[derive(Clone)]
-pub struct Issuers(Arc<Vec<Issuer>>);
+pub struct Issuers(Arc<Vec<Arc<Issuer>>>);
 
 struct Issuer {
     trusted: TrustedIssuer,
     http: reqwest::Client,
-    keys: RwLock<Vec<(String, DecodingKey)>>,
-    asked_at: Mutex<Option<Instant>>,
+    keys: RwLock<Keys>,
+    /// Held by the one who asks, who leaves there when that was and whether there was an answer.
+    asked: Mutex<Option<(Instant, bool)>>,
+}
+
+#[derive(Default)]
+struct Keys {
+    list: Vec<(String, DecodingKey)>,
+    read_at: Option<Instant>,
 }
 
 impl fmt::Debug for Issuers {
@@ -105,6 +114,10 @@ pub struct Vouched {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
+    // One, or a list.
+    #[serde(default)]
+    aud: Value,
+    azp: Option<String>,
     email: Option<String>,
     // Some issuers write it as a text.
     #[serde(default)]
@@ -142,11 +155,9 @@ impl Issuers {
             .user_agent(concat!("taskyard/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("the HTTP client cannot be built")?;
-        let issuer = |trusted: &TrustedIssuer| Issuer {
-            trusted: trusted.clone(),
-            http: http.clone(),
-            keys: RwLock::default(),
-            asked_at: Mutex::default(),
+        let issuer = |trusted: &TrustedIssuer| {
+            let (keys, asked) = (RwLock::default(), Mutex::default());
+            Arc::new(Issuer { trusted: trusted.clone(), http: http.clone(), keys, asked })
         };
         Ok(Self(Arc::new(trusted.iter().map(issuer).collect())))
     }
@@ -180,7 +191,7 @@ impl Issuers {
 }
 
 impl Issuer {
-    async fn read(&self, token: &str, algorithm: Algorithm, kid: &str) -> Result<Claims> {
+    async fn read(self: &Arc<Self>, token: &str, algorithm: Algorithm, kid: &str) -> Result<Claims> {
         let key = match self.key(kid).await? {
             Some(key) => key,
             None => return Err(refused("the id token is signed by a key that its issuer does not name")),
@@ -192,7 +203,7 @@ impl Issuer {
         validation.set_issuer(&[&self.trusted.url]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let read = jsonwebtoken::decode::<Claims>(token, &key, &validation);
-        read.map(|data| data.claims).map_err(|error| {
+        let claims = read.map(|data| data.claims).map_err(|error| {
             use jsonwebtoken::errors::ErrorKind;
             refused(match error.kind() {
                 ErrorKind::ExpiredSignature => "the id token has expired",
@@ -200,39 +211,72 @@ impl Issuer {
                 ErrorKind::InvalidAudience => "the id token is for another client",
                 _ => "the id token is not valid",
             })
-        })
+        })?;
+        let is_for_several = claims.aud.as_array().is_some_and(|clients| clients.len() > 1);
+        if is_for_several && claims.azp.as_deref() != Some(&self.trusted.audience) {
+            return Err(refused("the id token is for several clients, and was made for another one of them"));
+        }
+        Ok(claims)
     }
 
     /// A key of the issuer; it is asked if that is not known, or for long.
-    async fn key(&self, kid: &str) -> Result<Option<DecodingKey>> {
-        let mut asked_at = self.asked_at.lock().await;
-        let known = self.known(kid);
-        let age = asked_at.map_or(Duration::MAX, |at| at.elapsed());
-        let is_due = age > KEYS_LIFE || known.is_none() && age > RELOAD_INTERVAL;
-        if !is_due {
+    async fn key(self: &Arc<Self>, kid: &str) -> Result<Option<DecodingKey>> {
+        let (known, age) = self.known(kid);
+        if known.is_some() && age < KEYS_FRESH {
             return Ok(known);
         }
-        *asked_at = Some(Instant::now());
-        match self.ask().await {
-            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+        let is_usable = known.is_some() && age < KEYS_LIFE;
+        if is_usable && self.asked.try_lock().is_err() {
+            return Ok(known);
+        }
+        // By itself: a caller who gives up takes no answer away from the others.
+        let issuer = self.clone();
+        let asking = tokio::spawn(async move { issuer.renew().await });
+        if is_usable {
+            return Ok(known);
+        }
+        let is_answered = asking.await.map_err(|error| Error::internal(error.to_string()))?;
+        match self.known(kid) {
+            (Some(key), age) if age < KEYS_LIFE => Ok(Some(key)),
+            _ if is_answered => Ok(None),
+            _ => Err(Error::unavailable("the id token's issuer cannot be asked for its keys; try again")),
+        }
+    }
+
+    /// Reads the keys anew, unless somebody just has. Returns whether there was an answer.
+    async fn renew(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        if let Some((at, is_answered)) = *asked
+            && at.elapsed() < RELOAD_INTERVAL
+        {
+            return is_answered;
+        }
+        let answer = self.ask().await;
+        let now = Instant::now();
+        *asked = Some((now, answer.is_ok()));
+        match answer {
+            Ok(list) => {
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys { list, read_at: Some(now) };
+                true
+            }
             Err(error) => {
                 let reason = format!("{error:#}");
                 tracing::warn!(issuer = self.trusted.url, reason, "the keys of an issuer could not be read");
-                if known.is_none() {
-                    return Err(Error::unavailable("the id token's issuer cannot be asked for its keys; try again"));
-                }
+                false
             }
         }
-        Ok(self.known(kid))
     }
 
-    fn known(&self, kid: &str) -> Option<DecodingKey> {
+    /// The key with this id, and how long ago the keys were read.
+    fn known(&self, kid: &str) -> (Option<DecodingKey>, Duration) {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        match keys.as_slice() {
+        let age = keys.read_at.map_or(Duration::MAX, |at| at.elapsed());
+        let key = match keys.list.as_slice() {
             // Who has one key need not name it.
-            [(_, only)] if kid.is_empty() => Some(only.clone()),
-            keys => keys.iter().find(|(id, _)| id == kid).map(|(_, key)| key.clone()),
-        }
+            [(_, only)] if kid.is_empty() => Some(only),
+            list => list.iter().find(|(id, _)| id == kid).map(|(_, key)| key),
+        };
+        (key.cloned(), age)
     }
 
     async fn ask(&self) -> anyhow::Result<Vec<(String, DecodingKey)>> {

@@ -73,6 +73,9 @@ pub struct Claims {
     pub sid: Uuid,
     /// The namespace.
     pub ns: Namespace,
+    /// An administrator of the installation looks into it, which stands in the audit log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looks: bool,
 }
 
 impl Signer {
@@ -139,17 +142,17 @@ impl Signer {
         Ok(())
     }
 
-    /// A token for a sign-in and a namespace.
-    pub async fn sign(&self, user: Uuid, sign_in: Uuid, namespace: Namespace) -> Result<String> {
-        if let Some(token) = self.try_sign(user, sign_in, namespace)? {
+    /// A token for a sign-in and a namespace; `looks` says that an administrator of the installation looks into it.
+    pub async fn sign(&self, user: Uuid, sign_in: Uuid, namespace: Namespace, looks: bool) -> Result<String> {
+        if let Some(token) = self.try_sign(user, sign_in, namespace, looks)? {
             return Ok(token);
         }
         self.reload().await?;
-        let token = self.try_sign(user, sign_in, namespace)?;
+        let token = self.try_sign(user, sign_in, namespace, looks)?;
         token.ok_or_else(|| Error::unavailable("the key of access tokens is not there yet"))
     }
 
-    fn try_sign(&self, user: Uuid, sign_in: Uuid, namespace: Namespace) -> Result<Option<String>> {
+    fn try_sign(&self, user: Uuid, sign_in: Uuid, namespace: Namespace, looks: bool) -> Result<Option<String>> {
         let now = Utc::now();
         let claims = Claims {
             iss: self.0.issuer.clone(),
@@ -159,6 +162,7 @@ impl Signer {
             sub: user,
             sid: sign_in,
             ns: namespace,
+            looks,
         };
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = keys.iter().rev().find(|key| key.signs.contains(&now)) else { return Ok(None) };

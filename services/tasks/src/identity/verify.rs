@@ -36,7 +36,8 @@ impl Ask for Verifier {
             }
             let claims = self.signer.read(token).await?;
             let expires_at = DateTime::from_timestamp(claims.exp, 0).unwrap_or_default();
-            let found = identity::identity_of_sign_in(&self.pool, claims.sid, claims.ns, expires_at).await;
+            let found = identity::identity_of_sign_in(&self.pool, claims.sid, claims.ns, claims.looks, expires_at);
+            let found = found.await;
             found.map_err(failure::to_error)?.ok_or_else(|| {
                 refused("the sign-in has ended, or its user is no member of this namespace any more; sign in again")
             })

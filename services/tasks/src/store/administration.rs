@@ -120,7 +120,8 @@ pub async fn quota_set(
     Ok(set.fetch_optional(pool).await?.is_some())
 }
 
-/// Lets a user in or not any more, which ends their sign-ins and keys, and writes it down. Returns the new revision of identities; none: no such user.
+/// Lets a user in or not any more, which ends their sign-ins and keys, and writes it down. Returns the new revision of
+/// identities; none: the one who does it is no administrator any more.
 pub async fn user_set_disabled(
     pool: &PgPool,
     user: Uuid,
@@ -129,16 +130,26 @@ pub async fn user_set_disabled(
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        with changed as (
-            update tasks.users set is_disabled = $2 where id = $1 returning id
+        with both_users as materialized (
+            -- Two who shut each other out do so one after the other, so one of them stays.
+            select id, is_admin and not is_disabled as may from tasks.users
+            where id in ($1, $3)
+            order by id
+            for no key update
+        ),
+        changed as (
+            update tasks.users u set is_disabled = $2
+            from both_users doer
+            where u.id = $1 and doer.id = $3 and doer.may
+            returning u.id, u.namespace
         ),
         ended as (
-            update tasks.sign_ins set ended_at = now() where user_id = $1 and $2 and ended_at is null
+            update tasks.sign_ins s set ended_at = now() from changed u
+            where s.user_id = u.id and $2 and s.ended_at is null
         ),
         revoked as (
-            update tasks.keys k set revoked_at = now()
-            from tasks.users u
-            where u.id = $1 and $2 and k.revoked_at is null and (k.created_by = u.id or k.namespace = u.namespace)
+            update tasks.keys k set revoked_at = now() from changed u
+            where $2 and k.revoked_at is null and (k.created_by = u.id or k.namespace = u.namespace)
         ),
         noted as (
             insert into tasks.audit (user_id, email, action, subject, detail)
@@ -149,6 +160,48 @@ pub async fn user_set_disabled(
         "#,
         user,
         disabled,
+        entry.user,
+        entry.email,
+        entry.action,
+        entry.subject,
+        entry.detail,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Makes a user an administrator of the installation, or none, and writes it down. Returns the new revision of
+/// identities; none: the one who does it is no administrator any more.
+pub async fn user_set_admin(
+    pool: &PgPool,
+    user: Uuid,
+    is_admin: bool,
+    entry: &NewEntry<'_>,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with both_users as materialized (
+            -- Two who unmake each other do so one after the other, so one of them stays.
+            select id, is_admin and not is_disabled as may from tasks.users
+            where id in ($1, $3)
+            order by id
+            for no key update
+        ),
+        changed as (
+            update tasks.users u set is_admin = $2
+            from both_users doer
+            where u.id = $1 and doer.id = $3 and doer.may
+            returning u.id
+        ),
+        noted as (
+            insert into tasks.audit (user_id, email, action, subject, detail)
+            select $3, $4, $5, $6, $7 from changed
+        )
+        update tasks.identity_revision set revision = revision + 1 where exists (select from changed)
+        returning revision
+        "#,
+        user,
+        is_admin,
         entry.user,
         entry.email,
         entry.action,
@@ -192,10 +245,11 @@ pub async fn audit_list(pool: &PgPool, before: Option<i64>, rows_max: i64) -> Re
     .await
 }
 
-/// All namespaces, by name, after one. Tasks are counted up to so many.
+/// All namespaces, by name, after one; or the one of a name. Tasks are counted up to so many.
 pub async fn namespace_list_all(
     pool: &PgPool,
     after: &str,
+    one: Option<&str>,
     count_max: i64,
     rows_max: i64,
 ) -> Result<Vec<Overview>, sqlx::Error> {
@@ -218,20 +272,26 @@ pub async fn namespace_list_all(
             n.queues_max
         from tasks.namespaces n
         left join tasks.users u on u.id = n.owner
-        where n.name > $1
+        where n.name > $1 and ($4::text is null or n.name = $4)
         order by n.name
         limit $3
         "#,
         after,
         count_max,
         rows_max,
+        one,
     )
     .fetch_all(pool)
     .await
 }
 
-/// All users, by address, after one.
-pub async fn user_list(pool: &PgPool, after: &str, rows_max: i64) -> Result<Vec<UserOverview>, sqlx::Error> {
+/// All users, by address, after one; or the one of an address.
+pub async fn user_list(
+    pool: &PgPool,
+    after: &str,
+    one: Option<&str>,
+    rows_max: i64,
+) -> Result<Vec<UserOverview>, sqlx::Error> {
     sqlx::query_as!(
         UserOverview,
         r#"
@@ -239,12 +299,13 @@ pub async fn user_list(pool: &PgPool, after: &str, rows_max: i64) -> Result<Vec<
             id, email, name, is_admin, is_disabled, created_at,
             (select max(refreshed_at) from tasks.sign_ins s where s.user_id = u.id) as last_seen_at
         from tasks.users u
-        where email > $1
+        where email > $1 and ($3::text is null or email = $3)
         order by email
         limit $2
         "#,
         after,
         rows_max,
+        one,
     )
     .fetch_all(pool)
     .await

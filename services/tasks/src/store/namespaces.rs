@@ -17,23 +17,52 @@ pub struct Namespace {
     pub deleting_since: Option<DateTime<Utc>>,
 }
 
-/// Makes a shared namespace. False: the name is taken.
-pub async fn namespace_create(pool: &PgPool, name: &str, owner: Uuid) -> Result<bool, sqlx::Error> {
-    let made = sqlx::query_scalar!(
+/// What became of a new namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceCreated {
+    New,
+    /// The name is taken.
+    Taken,
+    /// The user owns as many as one may.
+    TooMany,
+}
+
+/// Makes a shared namespace.
+pub async fn namespace_create(
+    pool: &PgPool,
+    name: &str,
+    owner: Uuid,
+    owned_max: i64,
+) -> Result<NamespaceCreated, sqlx::Error> {
+    let row = sqlx::query!(
         r#"
-        with made as (
-            insert into tasks.namespaces (name, owner) values ($1, $2) on conflict do nothing returning id
+        with owner as materialized (
+            -- One at a time: two at once would each find room for one more.
+            select id from tasks.users where id = $2 for no key update
+        ),
+        room as materialized (
+            select id from owner where tasks.namespaces_owned(id) < $4
+        ),
+        made as (
+            insert into tasks.namespaces (name, owner) select $1, id from room on conflict do nothing returning id
+        ),
+        member as (
+            insert into tasks.members (namespace, user_id, role) select id, $2, $3 from made
         )
-        insert into tasks.members (namespace, user_id, role) select id, $2, $3 from made
-        returning namespace
+        select exists (select from made) as "is_made!", exists (select from room) as "has_room!"
         "#,
         name,
         owner,
         Role::Admin.number(),
+        owned_max,
     )
-    .fetch_optional(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(made.is_some())
+    Ok(match (row.is_made, row.has_room) {
+        (true, _) => NamespaceCreated::New,
+        (false, true) => NamespaceCreated::Taken,
+        (false, false) => NamespaceCreated::TooMany,
+    })
 }
 
 /// Gives a namespace that is nobody's an owner.
@@ -54,21 +83,6 @@ pub async fn namespace_adopt(pool: &PgPool, id: Number, owner: Uuid) -> Result<b
     .fetch_optional(pool)
     .await?;
     Ok(adopted.is_some())
-}
-
-/// How many shared namespaces a user owns.
-pub async fn namespace_count_owned(pool: &PgPool, owner: Uuid) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        select count(*) as "count!"
-        from tasks.members m
-        join tasks.namespaces n on n.id = m.namespace
-        where m.user_id = $1 and n.owner = $1 and not n.is_personal
-        "#,
-        owner,
-    )
-    .fetch_one(pool)
-    .await
 }
 
 /// Namespaces of a member, by name, after one; or the one of a name.
@@ -216,10 +230,13 @@ pub async fn member_set_role(
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        with changed as (
-            update tasks.members m set role = $3
-            from tasks.namespaces n
-            where m.namespace = $1 and m.user_id = $2 and n.id = m.namespace and n.owner is distinct from $2
+        with place as materialized (
+            -- Who becomes the owner at this moment stays admin.
+            select id from tasks.namespaces where id = $1 and owner is distinct from $2 for no key update
+        ),
+        changed as (
+            update tasks.members m set role = $3 from place
+            where m.namespace = place.id and m.user_id = $2
             returning m.user_id
         )
         update tasks.identity_revision set revision = revision + 1
@@ -238,10 +255,13 @@ pub async fn member_set_role(
 pub async fn member_remove(pool: &PgPool, namespace: Number, user: Uuid) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        with removed as (
-            delete from tasks.members m
-            using tasks.namespaces n
-            where m.namespace = $1 and m.user_id = $2 and n.id = m.namespace and n.owner is distinct from $2
+        with place as materialized (
+            -- Who becomes the owner at this moment stays.
+            select id from tasks.namespaces where id = $1 and owner is distinct from $2 for no key update
+        ),
+        removed as (
+            delete from tasks.members m using place
+            where m.namespace = place.id and m.user_id = $2
             returning m.user_id
         )
         update tasks.identity_revision set revision = revision + 1

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use taskyard_core::{
     limits,
     schedule::{CatchUp, LABEL_SCHEDULE, LABEL_TICK, Overlap, Tick, TickKind, Times},
+    task::Namespace,
 };
 use uuid::Uuid;
 
@@ -19,6 +20,9 @@ use super::{
 #[derive(Debug)]
 pub struct DueSchedule {
     pub schedule: i64,
+    pub namespace: Namespace,
+    /// Of each of its tasks.
+    pub payload_bytes: usize,
     pub version: i32,
     pub next_at: DateTime<Utc>,
     pub catch_up: CatchUp,
@@ -36,16 +40,16 @@ pub struct Due {
     pub next_in_ms: Option<i64>,
 }
 
-/// The schedules whose time has come, the longest due first.
-pub async fn schedule_due_list(pool: &PgPool, rows_max: i64) -> Result<Due, sqlx::Error> {
+/// The schedules whose time has come, but those of some namespaces, the longest due first.
+pub async fn schedule_due_list(pool: &PgPool, except: &[Namespace], rows_max: i64) -> Result<Due, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         with due as materialized (
-            select schedule, version, next_at
+            select schedule, namespace, version, next_at
             from tasks.schedule_states
-            where next_at <= now()
+            where next_at <= now() and namespace <> all($1)
             order by next_at
-            limit $1
+            limit $2
         )
         select
             now() as "now!",
@@ -53,12 +57,14 @@ pub async fn schedule_due_list(pool: &PgPool, rows_max: i64) -> Result<Due, sqlx
                 select (extract(epoch from s.next_at - now()) * 1000)::bigint
                 from tasks.schedule_states s where s.next_at > now() order by s.next_at limit 1
             ) as next_in_ms,
-            due.schedule as "schedule?", due.version as "version?", due.next_at as "next_at?: DateTime<Utc>",
+            due.schedule as "schedule?", due.namespace as "namespace?", due.version as "version?",
+            due.next_at as "next_at?: DateTime<Utc>", length(d.payload) as payload_bytes,
             d.cron, d.time_zone, d.interval_ms, d.anchor_at, d.once_at, d.starts_at, d.ends_at, d.catch_up_max,
             d.skips_overlap as "skips_overlap?"
         from (select) one
         left join (due join tasks.schedules d on d.id = due.schedule) on true
         "#,
+        except,
         rows_max,
     )
     .fetch_all(pool)
@@ -67,7 +73,9 @@ pub async fn schedule_due_list(pool: &PgPool, rows_max: i64) -> Result<Due, sqlx
     for row in rows {
         due.now = row.now;
         due.next_in_ms = row.next_in_ms;
-        let (Some(schedule), Some(version), Some(next_at)) = (row.schedule, row.version, row.next_at) else {
+        let (Some(schedule), Some(namespace), Some(version), Some(next_at)) =
+            (row.schedule, row.namespace, row.version, row.next_at)
+        else {
             continue;
         };
         let times = TimesColumns {
@@ -81,6 +89,8 @@ pub async fn schedule_due_list(pool: &PgPool, rows_max: i64) -> Result<Due, sqlx
         };
         due.schedules.push(DueSchedule {
             schedule,
+            namespace,
+            payload_bytes: row.payload_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default(),
             version,
             next_at,
             catch_up: catch_up_from_column(row.catch_up_max),
@@ -135,6 +145,8 @@ pub struct Fired {
     pub scheduled: HashMap<Uuid, DateTime<Utc>>,
     /// All tasks that were made.
     pub made: Vec<Uuid>,
+    /// What became of each tick.
+    pub ticks: Vec<TickKind>,
 }
 
 /// Moves schedules on and makes the tasks of their ticks, in one statement that locks the leader's row, then the
@@ -214,7 +226,7 @@ pub async fn tick_fire_batch(pool: &PgPool, mover: Mover, moves: &[Move]) -> Res
             left join busy b on b.schedule = t.schedule
             where coalesce(t.tick_at <= now(), true)
             on conflict (schedule, tick_at) do nothing
-            returning known.schedule, known.namespace, known.task_id
+            returning known.schedule, known.namespace, known.kind, known.task_id
         ),
         fresh as materialized (
             select *, case when kind = $12 then 1 when due_at > now() then 2 else 3 end::smallint as state
@@ -272,6 +284,7 @@ pub async fn tick_fire_batch(pool: &PgPool, mover: Mover, moves: &[Move]) -> Res
         select
             (select leads from may) as "leads!",
             (select count(*) from moved) as "moved!",
+            array(select kind from ticked) as "ticks!",
             f.namespace as "namespace?", f.id as "id?", f.queue as "queue?", f.kind as "kind?",
             f.priority as "priority?", f.due_at as "due_at?: DateTime<Utc>", f.state as "state?",
             length(f.payload) as payload_bytes
@@ -294,9 +307,11 @@ pub async fn tick_fire_batch(pool: &PgPool, mover: Mover, moves: &[Move]) -> Res
     )
     .fetch_all(pool)
     .await?;
+    let first = rows.first();
     let mut fired = Fired {
-        leads: rows.first().is_some_and(|row| row.leads),
-        moved: rows.first().map_or(0, |row| row.moved),
+        leads: first.is_some_and(|row| row.leads),
+        moved: first.map_or(0, |row| row.moved),
+        ticks: first.iter().flat_map(|row| &row.ticks).filter_map(|kind| TickKind::from_number(*kind)).collect(),
         ready: Vec::new(),
         scheduled: HashMap::new(),
         made: Vec::new(),

@@ -322,6 +322,27 @@ pub async fn sign_in_list(pool: &PgPool, user: Uuid, rows_max: i64) -> Result<Ve
     .await
 }
 
+/// Forgets refresh tokens, some at a time, that were replaced so long ago that whoever still has one would find it
+/// expired in any case: that it comes again tells nothing any more. Returns how many.
+pub async fn refresh_token_forget_old(pool: &PgPool, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        with old as materialized (
+            select secret_hash from tasks.refresh_tokens
+            where replaced_at < now() - $1 * interval '1 day'
+            order by replaced_at
+            limit $2
+        )
+        delete from tasks.refresh_tokens t using old where t.secret_hash = old.secret_hash
+        "#,
+        f64::from(SIGN_IN_LIFE_DAYS),
+        rows_max,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Forgets sign-ins that are over, and refresh tokens of which nobody can know any more.
 pub async fn sign_in_forget_old(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -111,6 +111,11 @@ impl Up {
         self.folder.path()
     }
 
+    /// What names its servers.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.sandbox.environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
     /// The first administrator.
     pub fn account(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&std::fs::read(self.folder().join("account.json"))?)?)

@@ -1,5 +1,6 @@
 //! The program from outside: what it prints, and the code that it ends with.
 
+mod administration;
 mod devstack;
 mod harness;
 mod import;

@@ -14,6 +14,8 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() -> Result<()>
         ("task create --kind k --due tomorrow", "write it like 2026-01-31T12:00:00Z"),
         ("task create --kind k --label x", "write it like team=growth"),
         ("task update x", "nothing to change"),
+        ("admin limit-namespace team", "nothing to change"),
+        ("admin limit-namespace team --queues few", "give a number, or `default`"),
         ("task list --state done", "use open, scheduled"),
         ("task list --url localhost", "--url: `localhost` does not begin with http://"),
         ("health --url ftp://x", "--url is `ftp://x/`"),

@@ -93,6 +93,7 @@ fn tick_to_proto(tick: Tick) -> v1::ScheduleTick {
         TickKind::ByHand => v1::TickKind::ByHand,
         TickKind::Missed => v1::TickKind::Missed,
         TickKind::Overlapped => v1::TickKind::Overlapped,
+        TickKind::OverQuota => v1::TickKind::OverQuota,
     };
     v1::ScheduleTick {
         time: Some(timestamp_to_proto(tick.at)),

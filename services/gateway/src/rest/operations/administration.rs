@@ -23,6 +23,7 @@ fn page(operation: Operation) -> Operation {
 pub(in crate::rest) fn namespaces() -> Operation {
     page(Operation::new("listAllNamespaces", TAG, "List all namespaces"))
         .says("By name, with what they hold and what they may hold.")
+        .query("name", described::namespace_name(), "Only the one with this name.")
         .answers::<NamespaceOverviews>(StatusCode::OK, "One page.")
 }
 
@@ -36,6 +37,7 @@ pub(in crate::rest) fn set_quota() -> Operation {
 pub(in crate::rest) fn users() -> Operation {
     page(Operation::new("listUsers", TAG, "List all users"))
         .says("By e-mail address.")
+        .query("email", json!({ "type": "string", "format": "email" }), "Only the one with this address.")
         .answers::<UserOverviews>(StatusCode::OK, "One page.")
 }
 
@@ -52,9 +54,22 @@ pub(in crate::rest) fn enable() -> Operation {
         .answers_nothing(StatusCode::NO_CONTENT, "It is set.")
 }
 
+pub(in crate::rest) fn make_admin() -> Operation {
+    Operation::new("makeAdmin", TAG, "Make a user an administrator of the installation")
+        .calls("SetUserAdmin")
+        .answers_nothing(StatusCode::NO_CONTENT, "It is set.")
+}
+
+pub(in crate::rest) fn unmake_admin() -> Operation {
+    Operation::new("unmakeAdmin", TAG, "Make a user no administrator of the installation any more")
+        .calls("SetUserAdmin")
+        .says("Nobody does it to themselves, so that one stays. Holds within 5 seconds.")
+        .answers_nothing(StatusCode::NO_CONTENT, "It is set.")
+}
+
 pub(in crate::rest) fn audit() -> Operation {
     page(Operation::new("listAuditEntries", TAG, "Read what administrators did"))
-        .says("Newest first. Whatever an administrator looked at or set across namespaces is in it.")
+        .says("Newest first. Whatever an administrator looked at or set across namespaces is in it; that it was read is the newest.")
         .answers::<AuditEntries>(StatusCode::OK, "One page.")
         .fails(ErrorCode::Forbidden)
 }
