@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A connection whose failures cost their callers a moment, and only the first of them.
 #[derive(Clone, Debug)]
 pub struct Spare {
-    redis: Redis,
+    redis: Arc<Redis>,
     breaker: Arc<Breaker>,
 }
 
@@ -29,10 +29,10 @@ impl Spare {
     /// The same connection, for what can do without it.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
-        Self { redis, breaker: Arc::new(Breaker::new()) }
+        Self { redis: Arc::new(redis), breaker: Arc::new(Breaker::new()) }
     }
 
-    pub(crate) const fn redis(&self) -> &Redis {
+    pub(crate) fn redis(&self) -> &Redis {
         &self.redis
     }
 
