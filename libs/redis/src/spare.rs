@@ -96,6 +96,16 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_after_a_failure_does_not_wait() {
+        let spare = Spare::new(Redis::connect("redis://127.0.0.1:1", "test").unwrap());
+        assert_eq!(spare.ask(std::future::pending::<Result<(), _>>()).await, None);
+        assert_eq!(spare.ask(async { Ok(()) }).await, None, "it asks nobody");
+        tokio::time::sleep(PAUSE).await;
+        assert_eq!(spare.ask(async { Ok(()) }).await, Some(()));
+        assert_eq!(spare.ask(async { Ok(()) }).await, Some(()));
+    }
+
     #[test]
     fn after_a_failure_one_call_a_second_goes_through() {
         let breaker = Breaker::new();
