@@ -153,11 +153,11 @@ async fn whatever_is_answered_is_seen_at_once() -> Result<()> {
     let gateway = rig.gateway(|_| {}).await?;
     let token = taskyard_tests::KEY;
     settle(&rig).await?;
-    let paths = try_join_all((0..4).map(|_| async {
-        let created = gateway.send("POST", "/v1/tasks", token, &json!({ "kind": "manual", "title": "before" })).await?;
-        anyhow::Ok(format!("/v1/tasks/{}", created.text("/id")?))
-    }));
-    let paths = paths.await?;
+    let mut paths = Vec::new();
+    for queue in ["letters", "letters", "letters", "letters", "swept"] {
+        let task = json!({ "kind": "manual", "title": "before", "queue": queue });
+        paths.push(format!("/v1/tasks/{}", gateway.send("POST", "/v1/tasks", token, &task).await?.text("/id")?));
+    }
     let new = Uuid::now_v7().to_string();
     // That there is none.
     let absent = get(&gateway, token, &format!("/v1/tasks/{new}")).await?;
@@ -166,24 +166,34 @@ async fn whatever_is_answered_is_seen_at_once() -> Result<()> {
         keep(&gateway, token, path).await?;
     }
     let slow = hold_up(&rig).await?;
-    let (updated, completed, canceled, deleted) = (&paths[0], &paths[1], &paths[2], &paths[3]);
+    let [updated, completed, canceled, deleted, swept] = &paths[..] else { unreachable!() };
     let ask = async |method: &str, path: &str, body: Value| {
         let answer = gateway.send(method, path, token, &body).await?;
         ensure!(answer.status.is_success(), "{answer:?}");
         Ok(())
     };
     let field = async |path: &str, name: &str| get(&gateway, token, path).await?.text(name);
+    // Of a list: whether it has this.
+    let lists = async |path: &str, what: &str, name: &str, value: Value| {
+        let list = get(&gateway, token, path).await?.json;
+        anyhow::Ok(list[what].as_array().context("a list")?.iter().any(|one| one[name] == value))
+    };
     ask("POST", "/v1/tasks", json!({ "id": new, "kind": "manual" })).await?;
-    let listed = get(&gateway, token, "/v1/tasks").await?;
-    let has_new = listed.json["tasks"].as_array().context("tasks")?.iter().any(|task| task["id"] == new.as_str());
-    assert!(has_new, "{listed:?}");
+    assert!(lists("/v1/tasks", "tasks", "id", json!(new)).await?);
     assert_eq!(get(&gateway, token, &format!("/v1/tasks/{new}")).await?.status, 200);
+    keep(&gateway, token, "/v1/queues").await?;
+    ask("POST", "/v1/queues/swept/pause", json!({})).await?;
+    assert!(lists("/v1/queues", "queues", "paused", json!(true)).await?);
     ask("PATCH", updated, json!({ "title": "after" })).await?;
     assert_eq!(field(updated, "/title").await?, "after");
     ask("POST", &format!("{completed}/complete"), json!({})).await?;
     assert_eq!(field(completed, "/state").await?, "completed");
     ask("POST", &format!("{canceled}/cancel"), json!({})).await?;
     assert_eq!(field(canceled, "/state").await?, "canceled");
+    ask("POST", &format!("{canceled}/retry"), json!({})).await?;
+    assert_eq!(field(canceled, "/state").await?, "open");
+    ask("POST", "/v1/tasks/cancel", json!({ "filter": { "queue": "swept" } })).await?;
+    assert_eq!(field(swept, "/state").await?, "canceled");
     ask("DELETE", deleted, Value::Null).await?;
     assert_eq!(get(&gateway, token, deleted).await?.status, 404);
     slow.rollback().await?;
