@@ -58,37 +58,27 @@ local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':' .. string.sub(ru
 const LOOK: &str = "
 local namespace, kind, name, token, lease, shape = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local place = base .. namespace .. ':' .. kind .. ':' .. name
-local counter, generation = '', ''
-if kind ~= 'task' then
-    counter = base .. namespace .. ':generation'
-    generation = padded(number(counter))
-end
+local generation = kind == 'task' and '' or padded(number(base .. namespace .. ':generation'))
 local held = redis.call('get', place) or ''
 local first = string.sub(held, 1, 1)
-local is_current = counter == '' or string.sub(held, 2, 21) == generation
-if first == 'V' and is_current and string.sub(held, 22, 29) == shape then return {held, '', '', ''} end
-if first == 'L' then return {'', '', '', ''} end
-if first == 'N' then return {'', 'N', '', ''} end
+local is_current = generation == '' or string.sub(held, 2, 21) == generation
+if first == 'V' and is_current and string.sub(held, 22, 29) == shape then return {held, '', ''} end
+if first == 'L' then return {'', '', ''} end
+if first == 'N' then return {'', 'N', ''} end
 local floor = first == 'T' and string.sub(held, 2) or ''
 redis.call('set', place, 'L' .. token .. floor, 'PX', lease)
-return {'', place, counter, generation}
+return {'', place, generation}
 ";
 
-/// Keeps an answer, if nothing has changed since its place was given out.
+/// Keeps an answer, if its task has not changed since its place was given out. One about many tasks has the generation
+/// as it stood then.
 const FILL: &str = "
-local place, counter, shape = KEYS[2], ARGV[6], ARGV[7]
-local token, version, life, generation = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+local place, token, version, shape, body, life = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = redis.call('get', place) or ''
 if string.sub(held, 1, 33) ~= 'L' .. token then return 0 end
 if life == '0' then redis.call('set', place, 'N', 'PX', 1000) return 0 end
-if counter ~= '' then
-    if padded(redis.call('get', counter) or '') ~= generation then redis.call('del', place) return 0 end
-    version = generation
-elseif version < string.sub(held, 34) then
-    redis.call('del', place)
-    return 0
-end
-redis.call('set', place, 'V' .. version .. shape .. ARGV[3], 'PX', life)
+if version < string.sub(held, 34) then redis.call('del', place) return 0 end
+redis.call('set', place, 'V' .. version .. shape .. body, 'PX', life)
 return 1
 ";
 
@@ -167,8 +157,7 @@ pub struct Place {
     cache: Cache,
     key: String,
     token: String,
-    /// Where the generation is, and how it stood; empty for a task.
-    counter: String,
+    /// How it stood; empty for a task.
     generation: String,
     is_used: bool,
 }
@@ -225,13 +214,13 @@ impl Cache {
         let shape = self.shape_text();
         let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease, shape];
         let call = self.redis().client.eval([PLACES, LOOK].concat(), self.prefix.as_str(), arguments);
-        let (held, key, counter, generation): (Vec<u8>, String, String, String) = self.spare.ask(call).await?;
+        let (held, key, generation): (Vec<u8>, String, String) = self.spare.ask(call).await?;
         if key == "N" {
             return Some(Look::Vain);
         }
         if !key.is_empty() {
             let cache = self.clone();
-            return Some(Look::Given(Place { cache, key, token, counter, generation, is_used: false }));
+            return Some(Look::Given(Place { cache, key, token, generation, is_used: false }));
         }
         if held.is_empty() {
             return Some(Look::Awaited);
@@ -283,17 +272,16 @@ impl Place {
     /// Keeps an answer for so long, unless something has changed since.
     pub async fn fill(mut self, answer: &Answer, life: Duration) {
         let life = if answer.body.len() > BODY_BYTES_MAX { Duration::ZERO } else { life };
+        let version =
+            if self.generation.is_empty() { format!("{:020}", answer.version) } else { self.generation.clone() };
         let arguments: Vec<Value> = vec![
             self.token.as_str().into(),
-            format!("{:020}", answer.version).into(),
+            version.into(),
+            self.cache.shape_text().into(),
             Value::Bytes(answer.body.clone().into()),
             (life.as_millis() as i64).into(),
-            self.generation.as_str().into(),
-            self.counter.as_str().into(),
-            self.cache.shape_text().into(),
         ];
-        let keys = vec![self.cache.prefix.clone(), self.key.clone()];
-        let call = self.cache.redis().client.eval([PLACES, FILL].concat(), keys, arguments);
+        let call = self.cache.redis().client.eval(FILL, self.key.as_str(), arguments);
         let _: Option<i64> = self.cache.spare.ask(call).await;
         self.is_used = true;
     }

@@ -78,7 +78,7 @@ async fn nobody_fills_in_what_was_read_before_a_change() -> Result<()> {
     let setup = Setup::open().await?;
     let (cache, id) = (&setup.cache, Uuid::now_v7());
     let late = place(cache, 1, Kept::Task(id)).await?;
-    assert!(cache.outdate(&change(1, id, None)).await);
+    assert!(cache.outdate(&change(1, id, Some(2))).await);
     late.fill(&answer(1, "before"), LIFE).await;
     let next = place(cache, 1, Kept::Task(id)).await?;
     next.fill(&answer(2, "after"), LIFE).await;

@@ -158,10 +158,14 @@ async fn whatever_is_answered_is_seen_at_once() -> Result<()> {
         let task = json!({ "kind": "manual", "title": "before", "queue": queue });
         paths.push(format!("/v1/tasks/{}", gateway.send("POST", "/v1/tasks", token, &task).await?.text("/id")?));
     }
-    let new = Uuid::now_v7().to_string();
-    // That there is none.
-    let absent = get(&gateway, token, &format!("/v1/tasks/{new}")).await?;
-    assert_eq!(absent.status, 404);
+    let template = json!({ "kind": "manual", "queue": "letters" });
+    let schedule = json!({ "name": "nightly", "times": { "cron": "0 3 * * *" }, "task": template });
+    assert_eq!(gateway.send("POST", "/v1/schedules", token, &schedule).await?.status, 201);
+    let (new, by_hand) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
+    for id in [&new, &by_hand] {
+        // That there is none.
+        assert_eq!(get(&gateway, token, &format!("/v1/tasks/{id}")).await?.status, 404);
+    }
     for path in paths.iter().map(String::as_str).chain(["/v1/tasks"]) {
         keep(&gateway, token, path).await?;
     }
@@ -194,6 +198,8 @@ async fn whatever_is_answered_is_seen_at_once() -> Result<()> {
     assert_eq!(field(canceled, "/state").await?, "open");
     ask("POST", "/v1/tasks/cancel", json!({ "filter": { "queue": "swept" } })).await?;
     assert_eq!(field(swept, "/state").await?, "canceled");
+    ask("POST", "/v1/schedules/nightly/run", json!({ "task_id": by_hand })).await?;
+    assert_eq!(get(&gateway, token, &format!("/v1/tasks/{by_hand}")).await?.status, 200);
     ask("DELETE", deleted, Value::Null).await?;
     assert_eq!(get(&gateway, token, deleted).await?.status, 404);
     slow.rollback().await?;
