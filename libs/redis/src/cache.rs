@@ -1,27 +1,24 @@
 //! Answers that are kept for whoever asks the same again: cache-aside, correct after every change.
 //!
-//! | under a task's key | means                                                                            |
-//! |--------------------|----------------------------------------------------------------------------------|
-//! | nothing            | nobody asked lately                                                              |
-//! | `L` and a token    | somebody who found nothing reads the source, and may fill with this token; others wait |
-//! | `V`, version, body | an answer                                                                        |
-//! | `T` and a version  | it has changed to this version; whoever read before may not fill                 |
-//! | `N`                | what the source says cannot be kept: nobody need wait                            |
+//! | under a task's key        | means                                                                     |
+//! |---------------------------|---------------------------------------------------------------------------|
+//! | nothing                   | nobody asked lately                                                       |
+//! | `L` and a token           | who found nothing reads the source, and may fill with it; others wait     |
+//! | `V`, version, shape, body | an answer; who reads another shape finds nothing                          |
+//! | `T` and a version         | it has changed to this version; whoever read before may not fill          |
+//! | `N`                       | what the source says cannot be kept: nobody need wait                     |
 //!
 //! A change overwrites what is there, leases too, and leaves nothing where there was nothing: so it costs next to nothing
 //! for tasks that nobody reads. An answer about many tasks has its namespace's generation as its version: every change in
-//! the namespace raises it, and the answer is worth nothing once it has moved on. All keys begin with an epoch: whoever could not tell of a change begins a new one, and everything that
-//! was kept is out of reach.
+//! the namespace raises it, and the answer is worth nothing once it has moved on.
+//!
+//! All keys begin with an epoch and the server's run: a leader that could not tell of a change begins a new epoch, and a
+//! server that was started anew, or took another's place, has a new run. Either puts what was kept out of reach.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{mem, time::Duration};
 
-use fred::prelude::LuaInterface;
+use fred::{prelude::LuaInterface, types::Value};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::{Redis, Spare};
@@ -38,7 +35,8 @@ const BODY_BYTES_MAX: usize = 256 * 1_024;
 /// Changes of one script.
 const CHANGES_MAX: usize = 500;
 
-/// Common to the scripts: the prefix with the epoch, and the place of something of a namespace.
+/// Common to the scripts: what all keys begin with. What a server reads from its disk, or had copied from the one that
+/// failed, can be older than changes that were told: so its run is a part.
 const PLACES: &str = "
 local prefix = KEYS[1]
 local function padded(number)
@@ -52,43 +50,41 @@ local function number(name)
     redis.call('set', name, new, 'PX', 86400000)
     return new
 end
-local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':'
+local run = string.match(redis.call('info', 'server'), 'run_id:(%x+)')
+local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':' .. string.sub(run, 1, 8) .. ':'
 ";
 
 /// Answers what is kept, or the place that the caller may fill; nothing of both while another one fills.
 const LOOK: &str = "
-local namespace, kind, name, token, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local namespace, kind, name, token, lease, shape = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local place = base .. namespace .. ':' .. kind .. ':' .. name
-local counter, generation = '', ''
-if kind ~= 'task' then
-    counter = base .. namespace .. ':generation'
-    generation = padded(number(counter))
-end
+local generation = kind == 'task' and '' or padded(number(base .. namespace .. ':generation'))
 local held = redis.call('get', place) or ''
 local first = string.sub(held, 1, 1)
-if first == 'V' and (counter == '' or string.sub(held, 2, 21) == generation) then return {held, '', '', ''} end
-if first == 'L' then return {'', '', '', ''} end
-if first == 'N' then return {'', 'N', '', ''} end
+local is_current = generation == '' or string.sub(held, 2, 21) == generation
+if first == 'V' and is_current and string.sub(held, 22, 29) == shape then return {held, '', ''} end
+if first == 'L' then return {'', '', ''} end
+if first == 'N' then return {'', 'N', ''} end
 local floor = first == 'T' and string.sub(held, 2) or ''
 redis.call('set', place, 'L' .. token .. floor, 'PX', lease)
-return {'', place, counter, generation}
+return {'', place, generation}
 ";
 
-/// Keeps an answer, if nothing has changed since its place was given out.
+/// Keeps an answer, if its task has not changed since its place was given out. One about many tasks has the generation
+/// as it stood then.
 const FILL: &str = "
-local place, counter = KEYS[2], ARGV[6]
-local token, version, life, generation = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+local place, token, version, shape, body, life = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = redis.call('get', place) or ''
 if string.sub(held, 1, 33) ~= 'L' .. token then return 0 end
 if life == '0' then redis.call('set', place, 'N', 'PX', 1000) return 0 end
-if counter ~= '' then
-    if padded(redis.call('get', counter) or '') ~= generation then redis.call('del', place) return 0 end
-    version = generation
-elseif version < string.sub(held, 34) then
-    redis.call('del', place)
-    return 0
-end
-redis.call('set', place, 'V' .. version .. ARGV[3], 'PX', life)
+if version < string.sub(held, 34) then redis.call('del', place) return 0 end
+redis.call('set', place, 'V' .. version .. shape .. body, 'PX', life)
+return 1
+";
+
+/// Gives a lease back.
+const RELEASE: &str = "
+if redis.call('getrange', KEYS[1], 0, 32) == 'L' .. ARGV[1] then redis.call('del', KEYS[1]) end
 return 1
 ";
 
@@ -123,8 +119,7 @@ return 1
 pub struct Cache {
     spare: Spare,
     prefix: String,
-    /// Something has changed of which Redis could not be told.
-    is_behind: Arc<AtomicBool>,
+    shape: u32,
 }
 
 /// What is asked for.
@@ -156,14 +151,15 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// The right to fill something in. It ends by itself, and with the next change.
+/// The right to fill something in. It ends by itself, with the next change, and when it is dropped.
 #[derive(Debug)]
 pub struct Place {
+    cache: Cache,
     key: String,
     token: String,
-    /// Where the generation is, and how it stood; empty for a task.
-    counter: String,
+    /// How it stood; empty for a task.
     generation: String,
+    is_used: bool,
 }
 
 /// What has changed.
@@ -182,7 +178,13 @@ impl Cache {
     #[must_use]
     pub fn new(spare: Spare) -> Self {
         let prefix = format!("{}:cache", spare.redis().prefix);
-        Self { spare, prefix, is_behind: Arc::default() }
+        Self { spare, prefix, shape: 0 }
+    }
+
+    /// The same for answers of a shape: those of another one, such as of another release, are not read.
+    #[must_use]
+    pub fn of_shape(self, shape: u32) -> Self {
+        Self { shape, ..self }
     }
 
     /// Looks for an answer; waits a little while another one fills it in.
@@ -209,14 +211,16 @@ impl Cache {
         };
         let token = Uuid::new_v4().simple().to_string();
         let lease = LEASE.as_millis().to_string();
-        let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease];
+        let shape = self.shape_text();
+        let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease, shape];
         let call = self.redis().client.eval([PLACES, LOOK].concat(), self.prefix.as_str(), arguments);
-        let (held, place, counter, generation): (Vec<u8>, String, String, String) = self.spare.ask(call).await?;
-        if place == "N" {
+        let (held, key, generation): (Vec<u8>, String, String) = self.spare.ask(call).await?;
+        if key == "N" {
             return Some(Look::Vain);
         }
-        if !place.is_empty() {
-            return Some(Look::Given(Place { key: place, token, counter, generation }));
+        if !key.is_empty() {
+            let cache = self.clone();
+            return Some(Look::Given(Place { cache, key, token, generation, is_used: false }));
         }
         if held.is_empty() {
             return Some(Look::Awaited);
@@ -226,34 +230,11 @@ impl Cache {
             Kept::Task(_) => str::from_utf8(held.get(1..21)?).ok()?.parse().ok()?,
             Kept::Many(..) => 0,
         };
-        Some(Look::Held(Answer { version, body: held.get(21..)?.to_vec() }))
+        Some(Look::Held(Answer { version, body: held.get(29..)?.to_vec() }))
     }
 
-    /// Keeps an answer for so long, unless something has changed since.
-    pub async fn fill(&self, place: Place, answer: &Answer, life: Duration) {
-        let life = if answer.body.len() > BODY_BYTES_MAX { Duration::ZERO } else { life };
-        let arguments: Vec<fred::types::Value> = vec![
-            place.token.into(),
-            format!("{:020}", answer.version).into(),
-            fred::types::Value::Bytes(answer.body.clone().into()),
-            (life.as_millis() as i64).into(),
-            place.generation.into(),
-            place.counter.into(),
-        ];
-        let keys = vec![self.prefix.clone(), place.key];
-        let _: Option<i64> = self.spare.ask(self.redis().client.eval([PLACES, FILL].concat(), keys, arguments)).await;
-    }
-
-    /// Lets nobody wait: the source had no answer that can be kept.
-    pub async fn give_up(&self, place: Place) {
-        self.fill(place, &Answer { version: 0, body: Vec::new() }, Duration::ZERO).await;
-    }
-
-    /// Says what has changed. False: Redis does not know of all of it; whatever is told next begins with a new epoch.
+    /// Says what has changed. False: Redis does not know of all of it.
     pub async fn outdate(&self, changes: &[Change]) -> bool {
-        if !changes.is_empty() && self.is_behind.load(Ordering::Relaxed) && !self.begin_epoch().await {
-            return false;
-        }
         for changes in changes.chunks(CHANGES_MAX) {
             let mut arguments = Vec::with_capacity(1 + 3 * changes.len());
             arguments.push(TOMBSTONE.as_millis().to_string());
@@ -265,7 +246,6 @@ impl Cache {
             let call = self.redis().client.eval([PLACES, OUTDATE].concat(), self.prefix.as_str(), arguments);
             let done: Option<i64> = self.spare.ask(call).await;
             if done.is_none() {
-                self.is_behind.store(true, Ordering::Relaxed);
                 return false;
             }
         }
@@ -276,14 +256,53 @@ impl Cache {
     pub async fn begin_epoch(&self) -> bool {
         let none: Vec<String> = Vec::new();
         let done: Option<i64> = self.spare.ask(self.redis().client.eval(BEGIN_EPOCH, self.prefix.as_str(), none)).await;
-        if done.is_some() {
-            self.is_behind.store(false, Ordering::Relaxed);
-        }
         done.is_some()
     }
 
-    const fn redis(&self) -> &Redis {
+    fn redis(&self) -> &Redis {
         self.spare.redis()
+    }
+
+    fn shape_text(&self) -> String {
+        format!("{:08x}", self.shape)
+    }
+}
+
+impl Place {
+    /// Keeps an answer for so long, unless something has changed since.
+    pub async fn fill(mut self, answer: &Answer, life: Duration) {
+        let life = if answer.body.len() > BODY_BYTES_MAX { Duration::ZERO } else { life };
+        let version =
+            if self.generation.is_empty() { format!("{:020}", answer.version) } else { self.generation.clone() };
+        let arguments: Vec<Value> = vec![
+            self.token.as_str().into(),
+            version.into(),
+            self.cache.shape_text().into(),
+            Value::Bytes(answer.body.clone().into()),
+            (life.as_millis() as i64).into(),
+        ];
+        let call = self.cache.redis().client.eval(FILL, self.key.as_str(), arguments);
+        let _: Option<i64> = self.cache.spare.ask(call).await;
+        self.is_used = true;
+    }
+
+    /// Lets nobody wait: the source had no answer that can be kept.
+    pub async fn give_up(self) {
+        self.fill(&Answer { version: 0, body: Vec::new() }, Duration::ZERO).await;
+    }
+}
+
+impl Drop for Place {
+    /// Its request has ended in the middle. Others wait for it, so one of them takes its place.
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (cache, key, token) = (self.cache.clone(), mem::take(&mut self.key), mem::take(&mut self.token));
+        runtime.spawn(async move {
+            let _: Option<i64> = cache.spare.ask(cache.redis().client.eval(RELEASE, key, token)).await;
+        });
     }
 }
 

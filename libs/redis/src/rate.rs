@@ -61,7 +61,8 @@ impl Spare {
     pub async fn admit(&self, who: &str, rate: Rate) -> Option<Admission> {
         let window_ms = rate.window.as_millis().max(1).to_string();
         let Redis { client, prefix, .. } = self.redis();
-        let key = format!("{prefix}:limit:{who}");
+        // The slots of another window, such as of the release before, have other lengths.
+        let key = format!("{prefix}:limit:{window_ms}:{who}");
         let call = client.eval(ADMIT, key, vec![rate.limit.to_string(), window_ms]);
         let (admitted, left, free_in_ms): (u32, u32, u64) = self.ask(call).await?;
         Some(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })

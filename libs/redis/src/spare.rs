@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A connection whose failures cost their callers a moment, and only the first of them.
 #[derive(Clone, Debug)]
 pub struct Spare {
-    redis: Redis,
+    redis: Arc<Redis>,
     breaker: Arc<Breaker>,
 }
 
@@ -29,10 +29,10 @@ impl Spare {
     /// The same connection, for what can do without it.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
-        Self { redis, breaker: Arc::new(Breaker::new()) }
+        Self { redis: Arc::new(redis), breaker: Arc::new(Breaker::new()) }
     }
 
-    pub(crate) const fn redis(&self) -> &Redis {
+    pub(crate) fn redis(&self) -> &Redis {
         &self.redis
     }
 
@@ -95,6 +95,16 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_after_a_failure_does_not_wait() {
+        let spare = Spare::new(Redis::connect("redis://127.0.0.1:1", "test").unwrap());
+        assert_eq!(spare.ask(std::future::pending::<Result<(), _>>()).await, None);
+        assert_eq!(spare.ask(async { Ok(()) }).await, None, "it asks nobody");
+        tokio::time::sleep(PAUSE).await;
+        assert_eq!(spare.ask(async { Ok(()) }).await, Some(()));
+        assert_eq!(spare.ask(async { Ok(()) }).await, Some(()));
+    }
 
     #[test]
     fn after_a_failure_one_call_a_second_goes_through() {

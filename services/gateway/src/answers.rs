@@ -17,6 +17,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use taskyard_core::{Error, ErrorCode, Identity, Result, identity::Scope};
 use taskyard_redis::{Answer, Cache, Found, Kept};
 use taskyard_runtime::{http_error::Problem, identity::Verified, metrics::Metrics};
@@ -86,7 +87,8 @@ impl Answers {
             let help = "Requests whose answer could be kept, by kind and by what was found";
             registry.register("cache_requests", help, asked.clone());
         });
-        Self { cache: cache.filter(|_| !life.is_zero()), life, asked }
+        let cache = cache.filter(|_| !life.is_zero()).map(|cache| cache.of_shape(shape()));
+        Self { cache, life, asked }
     }
 
     /// What is kept, or what the source says, which is kept then for `life` or as long as is configured.
@@ -97,15 +99,14 @@ impl Answers {
         life: Option<Duration>,
         source: impl Future<Output = Result<Fresh>>,
     ) -> Result<Served> {
-        let served = self.look(reader, kept, life.unwrap_or(self.life), source).await;
-        let result = served.as_ref().map_or(Use::Miss, |served| served.from);
+        let (from, fresh) = self.look(reader, kept, life.unwrap_or(self.life), source).await;
         let kind = match kept {
             Kept::Task(_) => "task",
             Kept::Many("tasks", _) => "list",
             Kept::Many(..) => "statistics",
         };
-        self.asked.get_or_create(&Asked { kind, result }).inc();
-        served
+        self.asked.get_or_create(&Asked { kind, result: from }).inc();
+        Ok(Served { fresh: fresh?, from })
     }
 
     async fn look(
@@ -114,37 +115,49 @@ impl Answers {
         kept: Kept<'_>,
         life: Duration,
         source: impl Future<Output = Result<Fresh>>,
-    ) -> Result<Served> {
+    ) -> (Use, Result<Fresh>) {
         let sees_all = identity.scopes.has(Scope::TasksRead) && identity.queues.is_empty() && identity.namespace != 0;
         let Some(cache) = self.cache.as_ref().filter(|_| sees_all) else {
-            return Ok(Served { fresh: source.await?, from: Use::Bypass });
+            return (Use::Bypass, source.await);
         };
         let place = match cache.look(identity.namespace, kept).await {
-            Found::Answer(Answer { version, body }) => return from_kept(kept, version, body),
-            Found::Unknown => return Ok(Served { fresh: source.await?, from: Use::Bypass }),
+            Found::Answer(answer) => return (Use::Hit, from_kept(kept, answer)),
+            Found::Unknown => return (Use::Bypass, source.await),
             Found::Nothing(place) => place,
         };
         let answer = source.await;
         match &answer {
             Ok(fresh) if fresh.lasts => {
                 let kept = Answer { version: fresh.version, body: fresh.body.clone() };
-                cache.fill(place, &kept, life).await;
+                place.fill(&kept, life).await;
             }
             // That there is none is an answer as well.
             Err(error) if error.code == ErrorCode::TaskNotFound => {
-                cache.fill(place, &Answer { version: 0, body: Vec::new() }, life).await;
+                place.fill(&Answer { version: 0, body: Vec::new() }, life).await;
             }
-            _ => cache.give_up(place).await,
+            _ => place.give_up().await,
         }
-        Ok(Served { fresh: answer?, from: Use::Miss })
+        (Use::Miss, answer)
     }
 }
 
-fn from_kept(kept: Kept<'_>, version: u32, body: Vec<u8>) -> Result<Served> {
+fn from_kept(kept: Kept<'_>, Answer { version, body }: Answer) -> Result<Fresh> {
     match kept {
         Kept::Task(id) if body.is_empty() => Err(Error::task_not_found(id)),
-        _ => Ok(Served { fresh: Fresh { version, body, lasts: true, moves: false }, from: Use::Hit }),
+        _ => Ok(Fresh { version, body, lasts: true, moves: false }),
     }
+}
+
+/// The same requests have the same name.
+pub(crate) fn name_of(request: &impl prost::Message) -> String {
+    let digest = Sha256::digest(request.encode_to_vec());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What answers look like: all that the API's description says of them, its release too.
+fn shape() -> u32 {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(crate::openapi()).into();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 impl Use {

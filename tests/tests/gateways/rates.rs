@@ -80,6 +80,20 @@ async fn the_window_slides() -> Result<()> {
     rig.close().await
 }
 
+/// As while a release with another rate takes the place of the one before.
+#[tokio::test]
+async fn what_was_used_of_another_window_does_not_count() -> Result<()> {
+    let rig = Rig::open().await?;
+    let redis = Redis::connect(rig.stack.sandbox.redis_url(), rig.stack.sandbox.prefix())?;
+    let spare = Spare::new(redis.clone());
+    let rate = |window| Rate { limit: 3, window: Duration::from_secs(window) };
+    eventually(SOON, "an answer", async || spare.admit("ada", rate(6)).await).await?;
+    let longer = spare.admit("ada", rate(60)).await.map(|answer| (answer.is_admitted, answer.left));
+    assert_eq!(longer, Some((true, 2)));
+    redis.close().await;
+    rig.close().await
+}
+
 #[tokio::test]
 async fn whoever_tries_passwords_is_counted_by_address() -> Result<()> {
     let rig = Rig::open().await?;

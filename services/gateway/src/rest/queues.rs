@@ -15,7 +15,7 @@ use taskyard_runtime::http_error::Problem;
 
 use super::{ask::present, tasks::Nothing};
 use crate::{
-    answers::{Fresh, Reader, Served},
+    answers::{Fresh, Reader, Served, name_of},
     app::App,
     read::{Call, JsonBody, OptionalJsonBody, Params, QueueName},
     shape::{Queue, Queues},
@@ -31,10 +31,10 @@ pub(super) async fn list(
     reader: Reader,
     mut params: Params,
 ) -> Result<Served, Problem> {
-    let page_size = params.number("page_size")?;
-    let request = v1::ListQueuesRequest { page_size, page_token: params.text("page_token") };
+    let request =
+        v1::ListQueuesRequest { page_size: params.number("page_size")?, page_token: params.text("page_token") };
     params.finish()?;
-    let name = format!("{page_size} {}", request.page_token);
+    let name = name_of(&request);
     let source = Box::pin(async {
         let page = app.ask(&call, request, |pod, message| async { pod.queues().list_queues(message).await }).await?;
         Fresh::new(0, true, &Queues::try_from(page)?)

@@ -9,7 +9,6 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use taskyard_core::{
     Error, Result,
     limits::{ERROR_BYTES_MAX, RESULT_BYTES_MAX},
@@ -20,7 +19,7 @@ use taskyard_runtime::http_error::Problem;
 
 use super::ask::present;
 use crate::{
-    answers::{Fresh, Reader, Served},
+    answers::{Fresh, Reader, Served, name_of},
     app::App,
     read::{Call, IfMatch, IfNoneMatch, OptionalJsonBody, Params, TaskId, etag},
     shape::{Filter, Order, Task, Tasks},
@@ -49,12 +48,6 @@ pub(super) async fn list(
         Fresh::new(0, lasts, &Tasks::try_from(page)?)
     });
     Ok(app.answers().get(&reader, Kept::Many("tasks", &name), None, source).await?)
-}
-
-/// The same requests have the same name.
-fn name_of(request: &impl prost::Message) -> String {
-    let digest = Sha256::digest(request.encode_to_vec());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Progress moves on without a new version.

@@ -231,11 +231,12 @@ impl App {
         Err(busy(id))
     }
 
-    /// A task, as a caller is about to be told that it stands: so it must be read from now on.
+    /// A task, as a caller is about to be told that it stands, or that there is none: so it must be read from now on.
     async fn as_told(&self, namespace: Namespace, id: Uuid) -> Result<Task> {
-        let task = self.get(namespace, id).await?;
-        self.cache.outdate(&[Change { namespace, id: Some(id), version: Some(task.version) }]).await;
-        Ok(task)
+        let task = self.get(namespace, id).await;
+        let version = task.as_ref().ok().map(|task| task.version);
+        self.cache.outdate(&[Change { namespace, id: Some(id), version }]).await;
+        task
     }
 
     /// A task that was changed, as it stands now.

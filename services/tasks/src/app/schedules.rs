@@ -57,6 +57,8 @@ impl App {
                 ScheduleCreated::New => {
                     fault::reach(FaultPoint::CommandCommitted);
                     self.wakes.schedules_changed();
+                    // Its queue can be new.
+                    self.outdate_lists(namespace).await;
                     return Ok((self.schedule(namespace, name).await?.1, true));
                 }
                 ScheduleCreated::Known => {}
@@ -134,6 +136,7 @@ impl App {
             if updated.map_err(failure::to_error)? {
                 fault::reach(FaultPoint::CommandCommitted);
                 self.wakes.schedules_changed();
+                self.outdate_lists(namespace).await;
                 return Ok(self.schedule(namespace, name).await?.1);
             }
         }
@@ -182,6 +185,7 @@ impl App {
         for _ in 0..TRIES_MAX {
             let (id, known) = self.schedule(namespace, name).await?;
             if ticks::tick_has_made(&self.pool, id, task).await.map_err(failure::to_error)? {
+                self.outdate(namespace, &[task]).await;
                 return Ok((task, false));
             }
             let tick = NewTick { at: None, kind: TickKind::ByHand, task };
