@@ -12,12 +12,17 @@
 //! for tasks that nobody reads. An answer about many tasks has its namespace's generation as its version: every change in
 //! the namespace raises it, and the answer is worth nothing once it has moved on.
 //!
-//! All keys begin with an epoch and the server's run: a leader that could not tell of a change begins a new epoch, and a
-//! server that was started anew, or took another's place, has a new run. Either puts what was kept out of reach.
+//! All keys begin with an epoch; a new one puts everything that was kept out of reach. A leader that could not tell of a
+//! change begins one. So does whoever finds that the server does not know how to look: it was started anew, or took
+//! another's place, and what it read from its disk, or had copied, can be older than changes that were told.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::LazyLock, time::Duration};
 
-use fred::{prelude::LuaInterface, types::Value};
+use fred::{
+    error::Error,
+    prelude::{ClientLike, KeysInterface, TransactionInterface},
+    types::{CustomCommand, Value, scripts::Script},
+};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -35,8 +40,7 @@ const BODY_BYTES_MAX: usize = 256 * 1_024;
 /// Changes of one script.
 const CHANGES_MAX: usize = 500;
 
-/// Common to the scripts: what all keys begin with. What a server reads from its disk, or had copied from the one that
-/// failed, can be older than changes that were told: so its run is a part.
+/// Common to the scripts: what all keys begin with.
 const PLACES: &str = "
 local prefix = KEYS[1]
 local function padded(number)
@@ -50,12 +54,13 @@ local function number(name)
     redis.call('set', name, new, 'PX', 86400000)
     return new
 end
-local run = string.match(redis.call('info', 'server'), 'run_id:(%x+)')
-local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':' .. string.sub(run, 1, 8) .. ':'
+local base = prefix .. ':' .. number(prefix .. ':epoch') .. ':'
 ";
 
 /// Answers what is kept, or the place that the caller may fill; nothing of both while another one fills.
-const LOOK: &str = "
+static LOOK: LazyLock<Script> = LazyLock::new(|| {
+    with_places(
+        "
 local namespace, kind, name, token, lease, shape = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local place = base .. namespace .. ':' .. kind .. ':' .. name
 local generation = kind == 'task' and '' or padded(number(base .. namespace .. ':generation'))
@@ -68,11 +73,15 @@ if first == 'N' then return {'', 'N', ''} end
 local floor = first == 'T' and string.sub(held, 2) or ''
 redis.call('set', place, 'L' .. token .. floor, 'PX', lease)
 return {'', place, generation}
-";
+",
+    )
+});
 
 /// Keeps an answer, if its task has not changed since its place was given out. One about many tasks has the generation
 /// as it stood then.
-const FILL: &str = "
+static FILL: LazyLock<Script> = LazyLock::new(|| {
+    Script::from_lua(
+        "
 local place, token, version, shape, body, life = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local held = redis.call('get', place) or ''
 if string.sub(held, 1, 33) ~= 'L' .. token then return 0 end
@@ -80,16 +89,24 @@ if life == '0' then redis.call('set', place, 'N', 'PX', 1000) return 0 end
 if version < string.sub(held, 34) then redis.call('del', place) return 0 end
 redis.call('set', place, 'V' .. version .. shape .. body, 'PX', life)
 return 1
-";
+",
+    )
+});
 
 /// Gives a lease back.
-const RELEASE: &str = "
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::from_lua(
+        "
 if redis.call('getrange', KEYS[1], 0, 32) == 'L' .. ARGV[1] then redis.call('del', KEYS[1]) end
 return 1
-";
+",
+    )
+});
 
 /// Notes changes: namespace, id, version each.
-const OUTDATE: &str = "
+static OUTDATE: LazyLock<Script> = LazyLock::new(|| {
+    with_places(
+        "
 local raised = {}
 for at = 2, #ARGV, 3 do
     local namespace, version = ARGV[at], ARGV[at + 2]
@@ -106,13 +123,13 @@ for at = 2, #ARGV, 3 do
     end
 end
 return 1
-";
+",
+    )
+});
 
-/// What all keys lie behind from now on.
-const BEGIN_EPOCH: &str = "
-redis.call('del', KEYS[1] .. ':epoch')
-return 1
-";
+fn with_places(script: &str) -> Script {
+    Script::from_lua([PLACES, script].concat())
+}
 
 /// Kept answers of the whole installation.
 #[derive(Clone, Debug)]
@@ -212,9 +229,8 @@ impl Cache {
         let token = Uuid::new_v4().simple().to_string();
         let lease = LEASE.as_millis().to_string();
         let shape = self.shape_text();
-        let arguments = vec![namespace.to_string(), kind.to_owned(), name, token.clone(), lease, shape];
-        let call = self.redis().client.eval([PLACES, LOOK].concat(), self.prefix.as_str(), arguments);
-        let (held, key, generation): (Vec<u8>, String, String) = self.spare.ask(call).await?;
+        let arguments = [namespace.to_string(), kind.to_owned(), name, token.clone(), lease, shape];
+        let (held, key, generation) = self.spare.ask(self.run_look(arguments)).await?;
         if key == "N" {
             return Some(Look::Vain);
         }
@@ -233,6 +249,22 @@ impl Cache {
         Some(Look::Held(Answer { version, body: held.get(29..)?.to_vec() }))
     }
 
+    /// A server that does not know the script has not looked since it was started.
+    async fn run_look(&self, arguments: [String; 6]) -> Result<(Vec<u8>, String, String), Error> {
+        let client = &self.redis().client;
+        match LOOK.evalsha(client, self.prefix.as_str(), arguments.to_vec()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                let both = client.multi();
+                let () = both.del(self.epoch()).await?;
+                let load = CustomCommand::new_static("SCRIPT", None, false);
+                let () = both.custom(load, vec!["LOAD".into(), LOOK.lua().cloned().unwrap_or_default()]).await?;
+                let () = both.exec(true).await?;
+                LOOK.evalsha(client, self.prefix.as_str(), arguments.to_vec()).await
+            }
+            answer => answer,
+        }
+    }
+
     /// Says what has changed. False: Redis does not know of all of it.
     pub async fn outdate(&self, changes: &[Change]) -> bool {
         for changes in changes.chunks(CHANGES_MAX) {
@@ -243,7 +275,7 @@ impl Cache {
                 let id = id.map(|id| id.simple().to_string()).unwrap_or_default();
                 arguments.extend([namespace.to_string(), id, version]);
             }
-            let call = self.redis().client.eval([PLACES, OUTDATE].concat(), self.prefix.as_str(), arguments);
+            let call = OUTDATE.evalsha_with_reload(&self.redis().client, self.prefix.as_str(), arguments);
             let done: Option<i64> = self.spare.ask(call).await;
             if done.is_none() {
                 return false;
@@ -254,9 +286,12 @@ impl Cache {
 
     /// Puts everything that is kept out of reach. False: Redis does not know of it.
     pub async fn begin_epoch(&self) -> bool {
-        let none: Vec<String> = Vec::new();
-        let done: Option<i64> = self.spare.ask(self.redis().client.eval(BEGIN_EPOCH, self.prefix.as_str(), none)).await;
+        let done: Option<i64> = self.spare.ask(self.redis().client.del(self.epoch())).await;
         done.is_some()
+    }
+
+    fn epoch(&self) -> String {
+        format!("{}:epoch", self.prefix)
     }
 
     fn redis(&self) -> &Redis {
@@ -281,7 +316,7 @@ impl Place {
             Value::Bytes(answer.body.clone().into()),
             (life.as_millis() as i64).into(),
         ];
-        let call = self.cache.redis().client.eval(FILL, self.key.as_str(), arguments);
+        let call = FILL.evalsha_with_reload(&self.cache.redis().client, self.key.as_str(), arguments);
         let _: Option<i64> = self.cache.spare.ask(call).await;
         self.is_used = true;
     }
@@ -301,7 +336,8 @@ impl Drop for Place {
         let Ok(runtime) = Handle::try_current() else { return };
         let (cache, key, token) = (self.cache.clone(), mem::take(&mut self.key), mem::take(&mut self.token));
         runtime.spawn(async move {
-            let _: Option<i64> = cache.spare.ask(cache.redis().client.eval(RELEASE, key, token)).await;
+            let call = RELEASE.evalsha_with_reload(&cache.redis().client, key, token);
+            let _: Option<i64> = cache.spare.ask(call).await;
         });
     }
 }

@@ -4,14 +4,16 @@
 //! more than the limit, and what was used is free again a sixtieth of the window late at most. Asking is one call; what
 //! is refused is not counted. The time is the server's, so gateways whose clocks differ count alike.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use fred::prelude::LuaInterface;
+use fred::types::scripts::Script;
 
 use crate::{Redis, Spare};
 
 /// Answers: 1 if it is admitted, how many are left, and in how many milliseconds the oldest slot is free.
-const ADMIT: &str = "
+static ADMIT: LazyLock<Script> = LazyLock::new(|| {
+    Script::from_lua(
+        "
 local limit, window, slots = tonumber(ARGV[1]), tonumber(ARGV[2]), 60
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -34,7 +36,9 @@ if used < limit then
     redis.call('hincrby', KEYS[1], slot, 1)
     redis.call('pexpire', KEYS[1], window + 2 * width)
 end
-return {admitted, math.max(limit - used, 0), (first + slots + 1) * width - now}";
+return {admitted, math.max(limit - used, 0), (first + slots + 1) * width - now}",
+    )
+});
 
 /// How many in how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +67,7 @@ impl Spare {
         let Redis { client, prefix, .. } = self.redis();
         // The slots of another window, such as of the release before, have other lengths.
         let key = format!("{prefix}:limit:{window_ms}:{who}");
-        let call = client.eval(ADMIT, key, vec![rate.limit.to_string(), window_ms]);
+        let call = ADMIT.evalsha_with_reload(client, key, vec![rate.limit.to_string(), window_ms]);
         let (admitted, left, free_in_ms): (u32, u32, u64) = self.ask(call).await?;
         Some(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })
     }

@@ -29,7 +29,8 @@ impl ScheduleService for Api {
             let caller = caller(&request)?;
             let CreateScheduleRequest { name, definition, paused } = request.into_inner();
             let definition = within(&caller, definition)?;
-            let (schedule, created) = self.app.create_schedule(&caller, &name, definition, paused).await?;
+            let created = Box::pin(self.app.create_schedule(&caller, &name, definition, paused));
+            let (schedule, created) = created.await?;
             // One of another queue may have the name.
             let schedule = Some(show(&caller, own(&caller, schedule)?));
             Ok(CreateScheduleResponse { schedule, created })
@@ -75,7 +76,8 @@ impl ScheduleService for Api {
             let UpdateScheduleRequest { name, definition, version } = request.into_inner();
             self.check_schedule(&caller, &name).await?;
             let definition = within(&caller, definition)?;
-            let schedule = self.app.update_schedule(caller.namespace, &name, definition, version).await?;
+            let updated = Box::pin(self.app.update_schedule(caller.namespace, &name, definition, version));
+            let schedule = updated.await?;
             Ok(UpdateScheduleResponse { schedule: Some(show(&caller, schedule)) })
         };
         updated.await.map(Response::new).map_err(to_status)

@@ -113,7 +113,7 @@ impl Up {
 
     /// What names its servers.
     pub fn environment(&self) -> Vec<(String, String)> {
-        self.sandbox.environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+        self.sandbox.environment().into_iter().map(|(name, value)| (name.into(), value)).collect()
     }
 
     /// The first administrator.
