@@ -144,7 +144,7 @@ mod tests {
             "taskyard admin disable-user",
             "taskyard admin limit-namespace team --queues many",
             "taskyard admin audit --all --limit 3",
-            "taskyard admin rebuild --json",
+            "taskyard admin rebuild --url http://a:1",
         ] {
             assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
         }
