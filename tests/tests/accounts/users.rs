@@ -262,16 +262,16 @@ async fn it_takes_as_long_to_refuse_nobody_as_somebody() -> Result<()> {
     let accounts = Accounts::open().await?;
     accounts.register("ada@example.com").await?;
     let time = async |email: &str| -> Result<Duration> {
-        let mut times = Vec::new();
-        for _ in 0..9 {
-            let begun = Instant::now();
-            assert_eq!(code(accounts.sign_in(email, "wrong password", "").await), ErrorCode::Unauthenticated);
-            times.push(begun.elapsed());
-        }
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
+        let begun = Instant::now();
+        assert_eq!(code(accounts.sign_in(email, "wrong password", "").await), ErrorCode::Unauthenticated);
+        Ok(begun.elapsed())
     };
-    let (somebody, nobody) = (time("ada@example.com").await?, time("nobody@example.com").await?);
+    // In turn, and the quickest of each: whatever else the machine does slows both down.
+    let (mut somebody, mut nobody) = (Duration::MAX, Duration::MAX);
+    for _ in 0..15 {
+        somebody = somebody.min(time("ada@example.com").await?);
+        nobody = nobody.min(time("nobody@example.com").await?);
+    }
     let ratio = somebody.as_secs_f64() / nobody.as_secs_f64();
     // Without a hash to compare with, it would be a hundredth.
     assert!((0.5..2.0).contains(&ratio), "{somebody:?} and {nobody:?}");

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use taskyard_testkit::eventually;
+use taskyard_tests::SOON;
 use uuid::Uuid;
 
 use crate::rig::{Gateway, Person, Rig};
@@ -172,6 +174,12 @@ async fn what_is_anothers_is_not_there() -> Result<()> {
     let gateway = rig.gateway(|_| {}).await?;
     let (ada, eve) = (gateway.register("ada@example.com").await?, gateway.register("eve@example.com").await?);
     let names = make_everything(&gateway, &ada).await?;
+    // An event is shown once no older transaction of anybody is under way.
+    let events = async || gateway.send("GET", "/v1/events", &ada.access, &Value::Null).await.ok();
+    eventually(SOON, "the task's event is shown", async || {
+        events().await?.json["events"].as_array().filter(|events| !events.is_empty()).map(drop)
+    })
+    .await?;
     let before = seen(&gateway, &ada).await?;
     for route in routes()?.iter().filter(|route| route.path.contains('{')) {
         let answer = gateway.send(&route.method, &route.at(&names), &eve.access, route.needed_body()).await?;
