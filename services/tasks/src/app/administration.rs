@@ -13,14 +13,12 @@ use crate::{
 
 /// Tasks of a namespace are counted up to this.
 const COUNT_MAX: i64 = 100_000;
-/// What is written down of a name that is asked for, which need not be one.
-const SUBJECT_BYTES_MAX: usize = 100;
 
 impl App {
     /// All namespaces, by name, and where the next page begins; or the one of a name.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the name cannot be one, or the database cannot be reached.
     pub async fn all_namespaces(
         &self,
         admin: &Identity,
@@ -28,8 +26,9 @@ impl App {
         size: u32,
         token: &str,
     ) -> Result<(Vec<Overview>, String)> {
-        self.note(admin, "namespaces.list", limits::shorten(name, SUBJECT_BYTES_MAX)).await?;
         let one = Some(name).filter(|name| !name.is_empty());
+        one.map_or(Ok(()), |name| limits::check_namespace_name("name", name))?;
+        self.note(admin, "namespaces.list", name).await?;
         let mut found = administration::namespace_list_all(&self.pool, token, one, COUNT_MAX, i64::from(size) + 1)
             .await
             .map_err(failure::to_error)?;

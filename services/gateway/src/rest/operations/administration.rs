@@ -23,7 +23,7 @@ fn page(operation: Operation) -> Operation {
 pub(in crate::rest) fn namespaces() -> Operation {
     page(Operation::new("listAllNamespaces", TAG, "List all namespaces"))
         .says("By name, with what they hold and what they may hold.")
-        .query("name", described::namespace_name(), "Only the one with this name.")
+        .query("name", json!({ "type": "string" }), "Only the one with this name; all, if it is empty.")
         .answers::<NamespaceOverviews>(StatusCode::OK, "One page.")
 }
 
@@ -37,7 +37,7 @@ pub(in crate::rest) fn set_quota() -> Operation {
 pub(in crate::rest) fn users() -> Operation {
     page(Operation::new("listUsers", TAG, "List all users"))
         .says("By e-mail address.")
-        .query("email", json!({ "type": "string", "format": "email" }), "Only the one with this address.")
+        .query("email", json!({ "type": "string" }), "Only the one with this address; all, if it is empty.")
         .answers::<UserOverviews>(StatusCode::OK, "One page.")
 }
 
