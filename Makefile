@@ -22,8 +22,6 @@ DEVSTACK := $(TARGET_DIR)/debug/taskyard-devstack --dir .taskyard/test --install
 # it is built in a third of the time, and a little larger.
 DOCKER ?= docker
 KIND ?= kind
-# Cluster tests at a time. More than one needs Services that can be reached by their address.
-CLUSTER_TESTS ?= 1
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 IMAGE ?= taskyard:$(VERSION)
 TEST_IMAGE ?= taskyard:test
@@ -131,7 +129,7 @@ cluster-test-build: tools chart-tools
 
 cluster-test: cluster-test-build ## Test on the cluster of KUBECONFIG, with the image of cluster-image
 	TASKYARD_IMAGE=$(TEST_IMAGE) \
-		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test cluster --test-threads $(CLUSTER_TESTS) $(ARGS)
+		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test cluster --test-threads 1 $(ARGS)
 
 compose-test: cluster-test-build ## Run docker-compose.yml with the image of cluster-image
 	TASKYARD_IMAGE=$(TEST_IMAGE) DOCKER="$(DOCKER)" \
