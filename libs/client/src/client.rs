@@ -1,4 +1,4 @@
-//! Typed calls of the task, queue and schedule services.
+//! Typed calls of the services.
 
 mod accounts;
 mod administration;
