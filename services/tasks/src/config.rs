@@ -61,13 +61,18 @@ impl ServiceKeys {
         ] {
             let Some(given) = read_secret(name, value.as_ref(), file.as_ref(), problems) else { continue };
             for key in given.expose().split(',').map(str::trim) {
-                if key.starts_with(Kind::Service.prefix()) && key.len() >= SERVICE_KEY_BYTES_MIN {
-                    keys.push((service, key.into()));
-                } else {
+                if !key.starts_with(Kind::Service.prefix()) || key.len() < SERVICE_KEY_BYTES_MIN {
                     problems.add(format!(
                         "{name} must be `tys_` and at least 32 random characters, such as `echo tys_$(openssl rand \
                          -hex 32)` makes"
                     ));
+                } else if keys
+                    .iter()
+                    .any(|(other, known): &(Service, Secret)| *other != service && known.expose() == key)
+                {
+                    problems.add(format!("{name} holds the key of another service; each service needs its own"));
+                } else {
+                    keys.push((service, key.into()));
                 }
             }
         }

@@ -6,7 +6,7 @@ use taskyard_proto::v1::{
     ListTasksRequest, task_service_client::TaskServiceClient, work_service_client::WorkServiceClient,
 };
 use taskyard_testkit::eventually;
-use taskyard_tests::{KEY, SOON, Setup, Stack, read};
+use taskyard_tests::{KEY, SOON, Setup, Stack, WORKER_KEY, read};
 use tokio_stream::StreamExt;
 use tonic::{
     Request, Status,
@@ -131,5 +131,8 @@ async fn a_configuration_that_makes_no_sense_is_refused_before_anything_starts()
     for name in ["WORKER_KEY", "OPERATOR_KEY", "PREFIX", "SESSION_TIMEOUT_S", "RETENTION_DAYS", "DEAD_RETENTION_DAYS"] {
         assert!(error.contains(&format!("TASKYARD_{name}")), "{name}: {error}");
     }
+    // One key cannot say which of two services shows it.
+    let error = refused(&[("--operator-key", WORKER_KEY)]).await;
+    assert!(error.contains("TASKYARD_OPERATOR_KEY holds the key of another service"), "{error}");
     stack.close().await
 }

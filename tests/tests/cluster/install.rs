@@ -64,14 +64,15 @@ async fn secrets_of_ones_own_are_used() -> Result<()> {
     Space::with("secrets", async |space| {
         let secret: Secret = serde_json::from_value(serde_json::json!({
             "metadata": { "name": "mine" },
-            "stringData": { "key": KEY, "password": "a password of my own", "service": "tys_of-my-own-000000000000000000000000" },
+            "stringData": { "key": KEY, "password": "a password of my own",
+                "worker": "tys_of-my-own-000000000000000000000000000", "operator": "tys_of-my-own-111111111111111111111111111" },
         }))?;
         space.api::<Secret>().create(&kube::api::PostParams::default(), &secret).await?;
         let values = "secrets:
   TASKYARD_ADMIN_PASSWORD: {existingSecret: mine, key: password}
   TASKYARD_ADMIN_KEY: {existingSecret: mine, key: key}
-  TASKYARD_WORKER_KEY: {existingSecret: mine, key: service}
-  TASKYARD_OPERATOR_KEY: {existingSecret: mine, key: service}";
+  TASKYARD_WORKER_KEY: {existingSecret: mine, key: worker}
+  TASKYARD_OPERATOR_KEY: {existingSecret: mine, key: operator}";
         space.install(values).await?;
         ensure!(space.api::<Secret>().get_opt("taskyard").await?.is_none(), "a Secret was made that nobody needs");
         let token = taskyard_client::Token::bearer(KEY)?;
