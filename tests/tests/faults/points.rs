@@ -94,6 +94,7 @@ const PLACES: &[Reaching] = &[
 const WITHOUT: &[(&str, &str, &str)] = &[
     ("app/creates.rs", "ensure", "a queue without tasks is no promise; the create behind it has a point"),
     ("dispatcher/backlog.rs", "run", "tells a count, anew every 5 s; nothing follows from it"),
+    ("dispatcher/housekeeping.rs", "drop_partitions", "what it began is ended by whoever comes next"),
     ("dispatcher/housekeeping.rs", "forget_words", "forgets words of no task, which only guesses go by"),
     ("dispatcher/housekeeping.rs", "keep_house", "forgets what is of no use any more; each statement stands alone"),
     ("dispatcher/leadership.rs", "lead_on", "the next term that it takes goes through the point at its beginning"),

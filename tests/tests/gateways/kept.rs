@@ -192,6 +192,9 @@ async fn whatever_is_answered_is_seen_at_once() -> Result<()> {
     keep(&gateway, token, "/v1/queues").await?;
     ask("POST", "/v1/queues/swept/pause", json!({})).await?;
     assert!(lists("/v1/queues", "queues", "paused", json!(true)).await?);
+    keep(&gateway, token, "/v1/queues").await?;
+    ask("PUT", "/v1/queues/swept/limits", json!({ "concurrency_max": 7 })).await?;
+    assert!(lists("/v1/queues", "queues", "concurrency_max", json!(7)).await?);
     ask("PATCH", updated, json!({ "title": "after" })).await?;
     assert_eq!(field(updated, "/title").await?, "after");
     ask("POST", &format!("{completed}/complete"), json!({})).await?;

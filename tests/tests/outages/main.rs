@@ -9,6 +9,7 @@ mod late;
 mod leading;
 mod races;
 mod restored;
+mod retention;
 mod stopped;
 mod wiped;
 

@@ -7,7 +7,11 @@ use taskyard_core::{limits, task::Namespace};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{End, Term};
-use crate::store::{keys, namespaces, partitions, retention, sessions, ticks, users};
+use crate::store::{
+    keys, namespaces, partitions,
+    retention::{self, KeepFrom},
+    sessions, ticks, users,
+};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Rows of one statement.
@@ -65,20 +69,28 @@ async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
         after = ticks::tick_delete_old(&app.pool, schedule, SCHEDULES_CHUNK, limits::TICKS_KEPT).await?;
     }
     ticks::tick_delete_orphaned(&app.pool).await?;
-    let settings = &app.settings;
-    let keep_from = Utc::now() - Days::new(settings.retention_days.into());
-    let keep_dead_from = Utc::now() - Days::new(settings.dead_retention_days.into());
-    for partition in partitions::partition_list(&app.pool).await? {
-        if partition.ends_at() >= keep_from || term.stop.is_cancelled() {
-            continue;
+    drop_partitions(term).await
+}
+
+/// Lets go of what was kept long enough, week by week.
+async fn drop_partitions(term: &Term) -> Result<(), sqlx::Error> {
+    let Term { app, stop, .. } = term;
+    let mut connection = app.pool.acquire().await?;
+    partitions::partition_drop_detached(&mut connection).await?;
+    let long_ago = |days: u32| Utc::now() - Days::new(days.into());
+    let keep_from =
+        KeepFrom { finished: long_ago(app.settings.retention_days), dead: long_ago(app.settings.dead_retention_days) };
+    let partitions = partitions::partition_list(&mut *connection).await?;
+    for partition in partitions.iter().filter(|partition| partition.ends_at() < keep_from.finished) {
+        if stop.is_cancelled() {
+            break;
         }
-        if retention::partition_is_pinned(&app.pool, &partition, keep_dead_from).await? {
-            while retention::partition_empty(&app.pool, &partition, CHUNK).await? == CHUNK as u64 {}
+        if retention::partition_is_pinned(&app.pool, partition, keep_from).await? {
+            while retention::partition_empty(&app.pool, partition, keep_from, CHUNK).await? == CHUNK as u64 {}
             continue;
         }
         tracing::info!(partition = partition.name(), "a partition is dropped: retention has passed");
-        let mut connection = app.pool.acquire().await?;
-        partitions::partition_drop(&mut connection, &partition).await?;
+        partitions::partition_drop(&mut connection, partition).await?;
     }
     Ok(())
 }

@@ -11,11 +11,12 @@ use taskyard_core::id;
 const WEEKS_BEHIND: u64 = 2;
 const WEEKS_AHEAD: u64 = 2;
 
-/// A partitioned table and what it is partitioned by.
+/// A partitioned table and what it is partitioned by, in the order in which a week is let go: documents once nothing is
+/// listed that needs them, and then what is made from documents.
 pub const TABLES: [(&str, Key); 5] = [
-    ("documents", Key::Id),
-    ("finished", Key::Id),
     ("events", Key::Time),
+    ("finished", Key::Id),
+    ("documents", Key::Id),
     ("search", Key::Id),
     ("search_labels", Key::Id),
 ];
@@ -104,7 +105,7 @@ fn bounds(key: Key, week: NaiveDate) -> (String, String) {
     }
 }
 
-/// A partition that is there.
+/// A partition.
 #[derive(Clone, Debug)]
 pub struct Partition {
     pub table: &'static str,
@@ -127,33 +128,56 @@ impl Partition {
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.week.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::days(7)
     }
+
+    fn named(name: &str) -> Option<Self> {
+        TABLES.iter().find_map(|(table, _)| {
+            let week = name.strip_prefix(table)?.strip_prefix('_')?;
+            Some(Self { table, week: NaiveDate::parse_from_str(week, "%Y_%m_%d").ok()? })
+        })
+    }
 }
 
-/// All partitions, oldest first.
+/// All partitions, oldest week first, each week's in the order of [`TABLES`].
 pub async fn partition_list(executor: impl PgExecutor<'_>) -> Result<Vec<Partition>, sqlx::Error> {
     let names: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid \
-         join pg_class p on p.oid = i.inhparent join pg_namespace n on n.oid = p.relnamespace \
-         where n.nspname = 'tasks' and p.relkind = 'p' order by 1",
+         where c.relnamespace = 'tasks'::regnamespace and c.relkind = 'r' and not i.inhdetachpending",
     )
     .fetch_all(executor)
     .await?;
-    Ok(names
-        .iter()
-        .filter_map(|name| {
-            TABLES.iter().find_map(|(table, _)| {
-                let week = name.strip_prefix(table)?.strip_prefix('_')?;
-                Some(Partition { table, week: NaiveDate::parse_from_str(week, "%Y_%m_%d").ok()? })
-            })
-        })
-        .collect())
+    let mut partitions: Vec<Partition> = names.iter().filter_map(|name| Partition::named(name)).collect();
+    partitions
+        .sort_by_key(|partition| (partition.week, TABLES.iter().position(|(table, _)| *table == partition.table)));
+    Ok(partitions)
 }
 
-/// Detaches and drops a partition without holding up readers or writers.
+/// Detaches and drops a partition without holding up readers or writers. It is no part of its table from the first
+/// moment on, also if this waits in vain for those who read it; [`partition_drop_detached`] goes on then.
 pub async fn partition_drop(connection: &mut PgConnection, partition: &Partition) -> Result<(), sqlx::Error> {
     let name = partition.name();
     let detach = format!("alter table tasks.{} detach partition {name} concurrently", partition.table);
     sqlx::query(AssertSqlSafe(detach)).execute(&mut *connection).await?;
     sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// Ends what [`partition_drop`] began and was kept from ending.
+pub async fn partition_drop_detached(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let left: Vec<(String, bool)> = sqlx::query_as(
+        "select c.relname::text, i.inhdetachpending is not null \
+         from pg_class c left join pg_inherits i on i.inhrelid = c.oid \
+         where c.relnamespace = 'tasks'::regnamespace and c.relkind = 'r' and i.inhdetachpending is not false",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for (name, is_pending) in left {
+        let Some(partition) = Partition::named(&name) else { continue };
+        let name = partition.name();
+        if is_pending {
+            let detach = format!("alter table tasks.{} detach partition {name} finalize", partition.table);
+            sqlx::query(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+        }
+        sqlx::query(AssertSqlSafe(format!("drop table if exists {name}"))).execute(&mut *connection).await?;
+    }
     Ok(())
 }

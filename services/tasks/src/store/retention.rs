@@ -89,11 +89,19 @@ pub async fn search_word_delete(pool: &PgPool, words: &[UnusedWord]) -> Result<u
     Ok(done.rows_affected())
 }
 
-/// Whether something keeps a partition: a task of its week that is active, or dead and still to be kept.
+/// From when on finished tasks are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepFrom {
+    pub finished: DateTime<Utc>,
+    /// Of those, the dead.
+    pub dead: DateTime<Utc>,
+}
+
+/// Whether something keeps a partition: a task of its week that is active, or that finished not so long ago.
 pub async fn partition_is_pinned(
     pool: &PgPool,
     partition: &Partition,
-    keep_dead_from: DateTime<Utc>,
+    keep_from: KeepFrom,
 ) -> Result<bool, sqlx::Error> {
     if partition.table == "events" {
         return Ok(false);
@@ -105,29 +113,38 @@ pub async fn partition_is_pinned(
         select (
             exists (select from tasks.active where id >= $1 and id < $2)
             or exists (
-                select from tasks.finished where id >= $1 and id < $2 and state = 6 and finished_at >= $3
+                select from tasks.finished
+                where id >= $1 and id < $2 and finished_at >= case state when 6 then $4::timestamptz else $3::timestamptz end
             )
         ) as "is_pinned!"
         "#,
         from,
         to,
-        keep_dead_from,
+        keep_from.finished,
+        keep_from.dead,
     )
     .fetch_one(pool)
     .await
 }
 
 /// Empties a partition that something keeps, some rows at a time, of all that need not be kept.
-pub async fn partition_empty(pool: &PgPool, partition: &Partition, rows_max: i64) -> Result<u64, sqlx::Error> {
+pub async fn partition_empty(
+    pool: &PgPool,
+    partition: &Partition,
+    keep_from: KeepFrom,
+    rows_max: i64,
+) -> Result<u64, sqlx::Error> {
     let name = partition.name();
     match partition.table {
         "documents" => documents_empty(pool, &name, rows_max).await,
         "finished" => {
+            let is_old = "p.finished_at < case p.state when 6 then $2::timestamptz else $1::timestamptz end";
             let sql = format!(
-                "with old as materialized (select namespace, id from {name} p where state <> 6 limit $1) \
-                 delete from {name} p using old o where p.namespace = o.namespace and p.id = o.id and p.state <> 6"
+                "with old as materialized (select namespace, id from {name} p where {is_old} limit $3) \
+                 delete from {name} p using old o where p.namespace = o.namespace and p.id = o.id and {is_old}"
             );
-            Ok(sqlx::query(AssertSqlSafe(sql)).bind(rows_max).execute(pool).await?.rows_affected())
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(keep_from.finished).bind(keep_from.dead).bind(rows_max);
+            Ok(query.execute(pool).await?.rows_affected())
         }
         table if partitions::is_index(table) => index_empty(pool, &name, rows_max).await,
         _ => Ok(0),
