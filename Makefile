@@ -129,7 +129,7 @@ cluster-test-build: tools chart-tools
 
 cluster-test: cluster-test-build ## Test on the cluster of KUBECONFIG, with the image of cluster-image
 	TASKYARD_IMAGE=$(TEST_IMAGE) \
-		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test cluster --test-threads 1 $(ARGS)
+		cargo nextest run --package taskyard-tests --features $(ALL_FEATURES) --test cluster --test-threads 2 $(ARGS)
 
 compose-test: cluster-test-build ## Run docker-compose.yml with the image of cluster-image
 	TASKYARD_IMAGE=$(TEST_IMAGE) DOCKER="$(DOCKER)" \
