@@ -1,8 +1,9 @@
 //! A rate limit that all processes share: at most so many in any window that ends now.
 //!
 //! The window is counted in 60 slots, the oldest one whole although part of it may be over: so a window never holds
-//! more than the limit, and what was used is free again a sixtieth of the window late at most. Asking is one call; what
-//! is refused is not counted. The time is the server's, so gateways whose clocks differ count alike.
+//! more than the limit, and what was used is free again a sixtieth of the window late at most. Asking is one call, and
+//! takes the same time whatever the limit; what is refused is not counted. The time is the server's, so gateways whose
+//! clocks differ count alike.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -19,23 +20,26 @@ local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local width = math.ceil(window / slots)
 local slot = math.floor(now / width)
-local used, first = 0, slot
-local counts = redis.call('hgetall', KEYS[1])
-for at = 1, #counts, 2 do
-    local number = tonumber(counts[at])
-    if number < slot - slots then
-        redis.call('hdel', KEYS[1], counts[at])
-    else
-        used = used + tonumber(counts[at + 1])
-        first = math.min(first, number)
+-- What all slots hold together, and the first of them that holds something.
+local known = redis.call('hmget', KEYS[1], 'used', 'first')
+local used, first = tonumber(known[1] or 0), tonumber(known[2] or slot)
+while first < slot do
+    local count = redis.call('hget', KEYS[1], first)
+    if count and first >= slot - slots then break end
+    if count then
+        used = used - count
+        redis.call('hdel', KEYS[1], first)
     end
+    first = first + 1
 end
+first = math.min(first, slot)
 local admitted = 0
 if used < limit then
     admitted, used = 1, used + 1
     redis.call('hincrby', KEYS[1], slot, 1)
     redis.call('pexpire', KEYS[1], window + 2 * width)
 end
+redis.call('hset', KEYS[1], 'used', used, 'first', first)
 return {admitted, math.max(limit - used, 0), (first + slots + 1) * width - now}",
     )
 });
@@ -66,7 +70,7 @@ impl Spare {
         let window_ms = rate.window.as_millis().max(1).to_string();
         let Redis { client, prefix, .. } = self.redis();
         // The slots of another window, such as of the release before, have other lengths.
-        let key = format!("{prefix}:limit:{window_ms}:{who}");
+        let key = format!("{prefix}:rate:{window_ms}:{who}");
         let call = ADMIT.evalsha_with_reload(client, key, vec![rate.limit.to_string(), window_ms]);
         let (admitted, left, free_in_ms): (u32, u32, u64) = self.ask(call).await?;
         Some(Admission { is_admitted: admitted == 1, left, free_in: Duration::from_millis(free_in_ms) })

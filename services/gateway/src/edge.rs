@@ -1,5 +1,9 @@
-//! What every request passes before anything reads it, in this order: it gets its id, is observed, is shared with pages
-//! of other origins if it may be, its panics are caught, its size, host and origin are checked, its token is checked, and it is counted.
+//! What every request passes before anything reads it, and its answer on the way back: it gets its id, is observed, is
+//! shared with pages of other origins if it may be, its panics are caught, its size, host and origin are checked. Then
+//! its token is checked, and it is counted.
+//!
+//! One layer, and not one for each step: a layer boxes and moves the whole request, and seven of them cost half of what a
+//! kept answer takes.
 
 mod address;
 mod guard;
@@ -11,12 +15,37 @@ mod refuse;
 mod share;
 mod size;
 
-pub(crate) use address::client_address;
-pub(crate) use guard::{guard, guard_open, identify};
-pub(crate) use name::{RequestId, name_request};
-pub(crate) use observe::{Requests, observe};
-pub(crate) use origin::check_origin;
-pub(crate) use panic::catch_panic;
-pub(crate) use refuse::{is_grpc, refuse};
-pub(crate) use share::share;
-pub(crate) use size::{HEADER_BYTES_MAX, check_size};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+
+pub(crate) use self::{
+    address::client_address,
+    guard::{guard, guard_open, identify},
+    name::RequestId,
+    observe::Requests,
+    refuse::is_grpc,
+    size::HEADER_BYTES_MAX,
+};
+use crate::{app::App, grpc};
+
+pub(crate) async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let id = RequestId::give(&mut request);
+    let grpc = is_grpc(request.headers());
+    let seen = observe::Seen::new(&request, grpc);
+    let origin = share::shared_with(&app, request.headers()).cloned();
+    let mut response = panic::catch(grpc, seen.path(), answer(&app, request, grpc, next)).await;
+    share::share(&app, origin, response.headers_mut());
+    seen.tell(app.requests(), &id, response.status());
+    name::name(&app, id, grpc, response.headers_mut());
+    response
+}
+
+async fn answer(app: &App, request: Request, grpc: bool, next: Next) -> Response {
+    if let Err(refusal) = size::check(&request, grpc).and_then(|()| origin::check(app, &request, grpc)) {
+        return *refusal;
+    }
+    if grpc { Box::pin(grpc::serve(app, request)).await } else { next.run(request).await }
+}

@@ -4,8 +4,7 @@ use std::future::poll_fn;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, Uri, Version, header::HOST, request::Parts};
@@ -24,25 +23,21 @@ use tower::Service;
 
 use crate::{
     app::App,
-    edge::{client_address, identify, is_grpc},
+    edge::{client_address, identify},
     limiter::{Class, Standing},
 };
 
-/// Takes gRPC calls out of the way of REST.
-pub(crate) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !is_grpc(request.headers()) {
-        return next.run(request).await;
-    }
+pub(crate) async fn serve(app: &App, request: Request) -> Response {
     if request.version() != Version::HTTP_2 {
         let error = Error::new(ErrorCode::Unsupported, "gRPC needs HTTP/2; connect with prior knowledge (h2c)");
         return Problem::new(error).with_status(StatusCode::HTTP_VERSION_NOT_SUPPORTED).into_response();
     }
     let (head, body) = request.into_parts();
-    let standing = match admit(&app, &head).await {
+    let standing = match admit(app, &head).await {
         Ok(standing) => standing,
         Err(error) => return to_status(error).into_http(),
     };
-    let mut response = pass_on(&app, head, body).await.unwrap_or_else(|status| status.into_http());
+    let mut response = pass_on(app, head, body).await.unwrap_or_else(|status| status.into_http());
     if let Some(standing) = standing {
         standing.tell(response.headers_mut());
     }

@@ -3,13 +3,13 @@
 use axum::{
     Router,
     http::{Method, Uri},
-    middleware::{from_fn, from_fn_with_state},
+    middleware::from_fn_with_state,
 };
 use http::StatusCode;
 use taskyard_core::{Error, ErrorCode};
 use taskyard_runtime::http_error::Problem;
 
-use crate::{app::App, docs, edge, grpc, openapi::Described, rest};
+use crate::{app::App, docs, edge, openapi::Described, rest};
 
 pub(crate) fn router(app: App) -> Router {
     let (routes, _) = rest::routes().split();
@@ -24,15 +24,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(app.health().routes())
         .merge(docs::routes(&described()));
     let routes = guarded.with_state(app.clone()).merge(open).method_not_allowed_fallback(no_method);
-    // The last one is the first that a request meets.
-    routes
-        .layer(from_fn_with_state(app.clone(), grpc::divert))
-        .layer(from_fn_with_state(app.clone(), edge::check_origin))
-        .layer(from_fn(edge::check_size))
-        .layer(from_fn(edge::catch_panic))
-        .layer(from_fn_with_state(app.clone(), edge::share))
-        .layer(from_fn_with_state(app.clone(), edge::observe))
-        .layer(from_fn_with_state(app, edge::name_request))
+    routes.layer(from_fn_with_state(app, edge::pass))
 }
 
 /// Every route that is served, and what it does.

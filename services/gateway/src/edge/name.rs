@@ -1,14 +1,11 @@
 //! Every request has an id, by which it is found in the logs of all services.
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
-    response::Response,
 };
 use uuid::Uuid;
 
-use super::is_grpc;
 use crate::app::App;
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,20 +27,22 @@ impl RequestId {
         }))
     }
 
+    /// Takes or makes the id, and passes it on.
+    pub(super) fn give(request: &mut Request) -> Self {
+        let id = Self::of(request.headers());
+        request.headers_mut().insert(NAME, id.0.clone());
+        request.extensions_mut().insert(id.clone());
+        id
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }
 
-/// Takes or makes the id, passes it on and gives it back. Answers also say that they are not to be kept, sniffed,
-/// framed, embedded or run, and, where it is configured, that this server is only to be called over TLS.
-pub(crate) async fn name_request(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
-    request.headers_mut().insert(NAME, id.0.clone());
-    let grpc = is_grpc(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+/// Gives the id back. Answers also say that they are not to be kept, sniffed, framed, embedded or run, and, where it is
+/// configured, that this server is only to be called over TLS.
+pub(super) fn name(app: &App, id: RequestId, grpc: bool, headers: &mut HeaderMap) {
     headers.insert(NAME, id.0);
     if let Some(hsts) = &app.config().hsts {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
@@ -57,7 +56,6 @@ pub(crate) async fn name_request(State(app): State<App>, mut request: Request, n
         let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
         headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     }
-    response
 }
 
 #[cfg(test)]

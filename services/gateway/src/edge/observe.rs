@@ -3,10 +3,8 @@
 use std::time::Instant;
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::Method,
-    middleware::Next,
-    response::Response,
+    extract::{MatchedPath, Request},
+    http::{Method, StatusCode},
 };
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -18,8 +16,7 @@ use prometheus_client::{
 };
 use taskyard_runtime::metrics::Metrics;
 
-use super::{RequestId, is_grpc};
-use crate::app::App;
+use super::RequestId;
 
 /// Counters of requests.
 #[derive(Clone, Debug)]
@@ -41,41 +38,44 @@ impl Requests {
     }
 }
 
-pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    // Only names that we chose become labels: clients can make up any number of paths and methods.
-    let route = match request.extensions().get::<MatchedPath>() {
-        _ if is_grpc(request.headers()) => "grpc".to_owned(),
-        Some(path) => path.as_str().to_owned(),
-        None => "unknown".to_owned(),
-    };
-    let method = known(request.method());
-    let path = request.uri().path().to_owned();
-    let id = request.extensions().get::<RequestId>().cloned();
-    let id = id.as_ref().map(RequestId::as_str).unwrap_or_default();
+/// A request on its way.
+pub(super) struct Seen {
+    began: Instant,
+    route: String,
+    method: &'static str,
+    path: String,
+}
 
-    let response = next.run(request).await;
-
-    let elapsed = began.elapsed();
-    let status = response.status();
-    let millis = elapsed.as_secs_f64() * 1_000.0;
-    // Not to be ready is an answer.
-    if status.is_server_error() && path != "/readyz" {
-        tracing::warn!(
-            method,
-            path,
-            status = status.as_u16(),
-            duration_ms = millis,
-            request_id = id,
-            "a request failed"
-        );
-    } else {
-        tracing::debug!(method, path, status = status.as_u16(), duration_ms = millis, request_id = id, "answered");
+impl Seen {
+    pub(super) fn new(request: &Request, grpc: bool) -> Self {
+        let began = Instant::now();
+        // Only names that we chose become labels: clients can make up any number of paths and methods.
+        let route = match request.extensions().get::<MatchedPath>() {
+            _ if grpc => "grpc".to_owned(),
+            Some(path) => path.as_str().to_owned(),
+            None => "unknown".to_owned(),
+        };
+        Self { began, route, method: known(request.method()), path: request.uri().path().to_owned() }
     }
-    let Requests { answered, seconds } = app.requests();
-    answered.get_or_create(&Answered { method, route: route.clone(), status: status.as_u16() }).inc();
-    seconds.get_or_create(&Route { route }).observe(elapsed.as_secs_f64());
-    response
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn tell(self, Requests { answered, seconds }: &Requests, id: &RequestId, status: StatusCode) {
+        let Self { began, route, method, path } = self;
+        let (elapsed, id) = (began.elapsed(), id.as_str());
+        let millis = elapsed.as_secs_f64() * 1_000.0;
+        let code = status.as_u16();
+        // Not to be ready is an answer.
+        if status.is_server_error() && path != "/readyz" {
+            tracing::warn!(method, path, status = code, duration_ms = millis, request_id = id, "a request failed");
+        } else {
+            tracing::debug!(method, path, status = code, duration_ms = millis, request_id = id, "answered");
+        }
+        answered.get_or_create(&Answered { method, route: route.clone(), status: code }).inc();
+        seconds.get_or_create(&Route { route }).observe(elapsed.as_secs_f64());
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

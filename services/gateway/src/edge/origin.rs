@@ -2,50 +2,48 @@
 //! rebinding), nor by posting to it from their own page.
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderMap,
         header::{HOST, ORIGIN},
     },
-    middleware::Next,
-    response::Response,
 };
 use http::{StatusCode, Version};
 use taskyard_core::{Error, ErrorCode};
 
 use super::{
-    is_grpc, refuse,
+    refuse::{Refusal, refuse},
     share::{is_preflight, preflight, shared_with},
 };
 use crate::app::App;
 
-pub(crate) async fn check_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) fn check(app: &App, request: &Request, grpc: bool) -> Result<(), Refusal> {
     // A kubelet calls pods by their address, and learns nothing from these but whether they live.
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return next.run(request).await;
+        return Ok(());
     }
-    let grpc = is_grpc(request.headers());
-    let host = match host(&request) {
-        Ok(host) => host,
-        Err(error) => return refuse(grpc, error, |problem| problem),
-    };
+    let refused = |error| Box::new(refuse(grpc, error, |problem| problem));
+    let host = host(request).map_err(refused)?;
     if !app.config().hosts.take(host) {
         let message = format!(
             "`{}` is not a name of this server; --host (TASKYARD_GATEWAY_HOSTS) lists its names",
             taskyard_core::limits::shorten(host.unwrap_or_default(), 100)
         );
         let error = Error::new(ErrorCode::Unsupported, message);
-        return refuse(grpc, error, |problem| problem.with_status(StatusCode::MISDIRECTED_REQUEST));
+        let status = StatusCode::MISDIRECTED_REQUEST;
+        return Err(Box::new(refuse(grpc, error, |problem| problem.with_status(status))));
     }
-    if is_preflight(&request) {
-        return preflight(&app, request.headers());
+    if is_preflight(request) {
+        return Err(Box::new(preflight(app, request.headers())));
     }
-    let foreign = is_foreign(request.headers(), host) && shared_with(&app, request.headers()).is_none();
+    let foreign = is_foreign(request.headers(), host) && shared_with(app, request.headers()).is_none();
     if !request.method().is_safe() && foreign {
-        let error = Error::new(ErrorCode::Forbidden, "changes are not taken from web pages of another origin");
-        return refuse(grpc, error, |problem| problem);
+        return Err(refused(Error::new(
+            ErrorCode::Forbidden,
+            "changes are not taken from web pages of another origin",
+        )));
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// HTTP/2 names the host in the URI, HTTP/1.1 in a header. Two that differ are how a request is smuggled past whatever

@@ -1,17 +1,15 @@
 //! A panic in a handler is that request's end only.
 
-use std::panic::AssertUnwindSafe;
+use std::{future::Future, panic::AssertUnwindSafe};
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::response::Response;
 use futures::FutureExt;
 use taskyard_core::Error;
 
-use super::{is_grpc, refuse};
+use super::refuse::refuse;
 
-pub(crate) async fn catch_panic(request: Request, next: Next) -> Response {
-    let grpc = is_grpc(request.headers());
-    let path = request.uri().path().to_owned();
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+pub(super) async fn catch(grpc: bool, path: &str, answer: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().copied();

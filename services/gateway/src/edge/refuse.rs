@@ -16,8 +16,11 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// What is answered in place of what was asked for.
+pub(super) type Refusal = Box<Response>;
+
 /// An error as a gRPC status for gRPC calls, otherwise as a problem document.
-pub(crate) fn refuse(grpc: bool, error: Error, as_problem: impl FnOnce(Problem) -> Problem) -> Response {
+pub(super) fn refuse(grpc: bool, error: Error, as_problem: impl FnOnce(Problem) -> Problem) -> Response {
     if grpc { to_status(error).into_http::<Body>() } else { as_problem(Problem::new(error)).into_response() }
 }
 

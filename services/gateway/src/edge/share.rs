@@ -2,9 +2,8 @@
 //! do no more than its user's token allows.
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -23,20 +22,16 @@ const EXPOSED: HeaderValue =
 /// Seconds for which a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Lets pages of these origins read answers, errors too.
-pub(crate) async fn share(State(app): State<App>, request: Request, next: Next) -> Response {
-    let origin = shared_with(&app, request.headers()).cloned();
-    let mut response = next.run(request).await;
+/// Lets pages of this origin read the answer, an error too.
+pub(super) fn share(app: &App, origin: Option<HeaderValue>, headers: &mut HeaderMap) {
     if !app.config().cors_origins.is_empty() {
         // Whatever keeps answers must not show one origin's to another.
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     if let Some(origin) = origin {
-        let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
-    response
 }
 
 /// The origin of a page that may call this server, if there is one.

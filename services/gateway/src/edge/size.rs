@@ -1,10 +1,10 @@
 //! Bounds of what comes before a body. A body's bound is kept where it is read.
 
-use axum::{extract::Request, http::HeaderMap, middleware::Next, response::Response};
+use axum::{extract::Request, http::HeaderMap};
 use http::StatusCode;
 use taskyard_core::{Error, ErrorCode};
 
-use super::{is_grpc, refuse};
+use super::refuse::{Refusal, refuse};
 
 /// Bytes of a path; the longest of ours have names of 64 bytes in them, each byte at most three in a URL.
 const PATH_BYTES_MAX: usize = 2_048;
@@ -14,7 +14,7 @@ const QUERY_BYTES_MAX: usize = 8_192;
 /// is mostly answered here, with a reason.
 pub(crate) const HEADER_BYTES_MAX: usize = 32 * 1_024;
 
-pub(crate) async fn check_size(request: Request, next: Next) -> Response {
+pub(super) fn check(request: &Request, grpc: bool) -> Result<(), Refusal> {
     let uri = request.uri();
     let bounds = [
         ("the path", uri.path().len(), PATH_BYTES_MAX, StatusCode::URI_TOO_LONG),
@@ -22,10 +22,10 @@ pub(crate) async fn check_size(request: Request, next: Next) -> Response {
         ("headers", bytes_of(request.headers()), HEADER_BYTES_MAX, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
     ];
     let Some((what, bytes, most, status)) = bounds.into_iter().find(|(_, bytes, most, _)| bytes > most) else {
-        return next.run(request).await;
+        return Ok(());
     };
     let error = Error::new(ErrorCode::TooLarge, format!("{what}: {bytes} bytes; at most {most} are taken"));
-    refuse(is_grpc(request.headers()), error, |problem| problem.with_status(status))
+    Err(Box::new(refuse(grpc, error, |problem| problem.with_status(status))))
 }
 
 fn bytes_of(headers: &HeaderMap) -> usize {

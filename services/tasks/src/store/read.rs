@@ -108,7 +108,8 @@ pub async fn run_document_list(pool: &PgPool, runs: &[RunKey]) -> Result<Vec<Run
             on a.namespace = i.namespace and a.id = i.id and a.state + 0 = 4 and a.run = i.run
                 and a.session is not distinct from i.session
         join tasks.documents d on d.namespace = i.namespace and d.id = i.id
-        join tasks.namespaces n on n.id = i.namespace
+        -- apart, or the planner could begin here and read all of the namespace
+        join lateral (select name from tasks.namespaces where id = i.namespace offset 0) n on true
         "#,
         &namespaces,
         &ids,
