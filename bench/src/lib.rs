@@ -19,15 +19,21 @@ mod throughput;
 
 pub use options::{Options, Part};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::fleet::{Fleet, Servers};
 
 /// Runs the benchmarks and prints a table.
 ///
 /// # Errors
-/// If the servers or processes cannot be started, or a run loses a task.
+/// If the servers or processes cannot be started, a run loses a task, or it is interrupted.
 pub async fn run(options: Options) -> Result<()> {
+    // Whatever it started ends with it.
+    let stop = taskyard_runtime::shutdown::on_signal()?;
+    stop.run_until_cancelled(measure(options)).await.unwrap_or_else(|| bail!("interrupted"))
+}
+
+async fn measure(options: Options) -> Result<()> {
     println!("Taskyard bench: {} tasks a run, {} cores", options.tasks, cores());
     if cfg!(debug_assertions) {
         println!("This is a debug build: its figures say nothing.");
@@ -69,29 +75,41 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
+/// In rounds, each with its own baseline: a machine that is shared is not the same from minute to minute.
 async fn whole_lives(options: &Options, settings: Vec<(String, String)>) -> Result<()> {
     let servers = Servers::start(settings).await?;
-    let baseline = baseline::run(&servers, options.tasks.min(100_000)).await?;
-    println!(
-        "{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task",
-        "baseline (16 connections)", baseline.rate, baseline.postgres_us
-    );
-    for (title, batch) in [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)] {
-        let mut results = Vec::new();
-        for _ in 0..options.repeats {
+    let ways = [("single creates, 256 callers", 1), ("batches of 500, 8 callers", 500)];
+    let (mut baselines, mut lives) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for _ in 0..options.repeats {
+        let baseline = baseline::run(&servers, options.tasks.min(50_000)).await?;
+        for ((_, batch), lives) in ways.into_iter().zip(&mut lives) {
             let fleet = Fleet::start(&servers, 2, 2).await?;
             servers.forget_statements().await?;
-            results.push(throughput::run(&servers, &fleet, options.tasks, batch).await?);
+            let run = throughput::run(&servers, &fleet, options.tasks, batch).await?;
             if options.profile {
                 servers.print_statements(options.tasks).await?;
             }
             fleet.stop().await?;
+            lives.push((run.rate / baseline.rate, run));
         }
-        results.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-        let median = &results[results.len() / 2];
-        println!("{title:<34} {:>9.0} tasks/s {:>5.1}   {}", median.rate, median.rate / baseline.rate, median.cost);
+        baselines.push(baseline);
+    }
+    let baseline = median(baselines, |baseline| baseline.rate);
+    println!(
+        "{:<34} {:>9.0} tasks/s   1.0   Postgres {:.0} µs a task",
+        "baseline (16 connections)", baseline.rate, baseline.postgres_us
+    );
+    for ((title, _), runs) in ways.into_iter().zip(lives) {
+        let ratios: Vec<String> = runs.iter().map(|(ratio, _)| format!("{ratio:.1}")).collect();
+        let (ratio, run) = median(runs, |(ratio, _)| *ratio);
+        println!("{title:<34} {:>9.0} tasks/s {ratio:>5.1}   {} ({})", run.rate, run.cost, ratios.join(", "));
     }
     servers.stop().await
+}
+
+fn median<T>(mut values: Vec<T>, by: impl Fn(&T) -> f64) -> T {
+    values.sort_by(|a, b| by(a).total_cmp(&by(b)));
+    values.swap_remove(values.len() / 2)
 }
 
 async fn create_to_start(options: &Options) -> Result<()> {
@@ -109,8 +127,7 @@ async fn create_to_start(options: &Options) -> Result<()> {
             }
             runs.push(latency);
         }
-        runs.sort_by(|a, b| a.p50_ms.total_cmp(&b.p50_ms));
-        anyhow::Ok(runs.swap_remove(runs.len() / 2))
+        anyhow::Ok(median(runs, |run| run.p50_ms))
     };
     let empty = measure().await?;
     println!("{:<34} {empty}", "empty database");

@@ -37,22 +37,29 @@ impl Spare {
     }
 
     /// The answer; none if there is none in time, or if nobody asks now.
-    pub(crate) async fn ask<T>(&self, call: impl Future<Output = Result<T, fred::error::Error>>) -> Option<T> {
-        if !self.breaker.lets_through(self.breaker.now()) {
-            return None;
-        }
-        let answer = timeout(PATIENCE, call).await;
-        let error = match answer {
-            Ok(Ok(answer)) => {
-                self.breaker.open();
-                return Some(answer);
+    pub(crate) fn ask<T>(
+        &self,
+        call: impl Future<Output = Result<T, fred::error::Error>>,
+    ) -> impl Future<Output = Option<T>> {
+        // A call is some kilobytes large, which whoever awaits it would move again and again.
+        let call = Box::pin(call);
+        async {
+            if !self.breaker.lets_through(self.breaker.now()) {
+                return None;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {PATIENCE:?}"),
-        };
-        tracing::warn!(error, "Redis does not answer; it goes on without");
-        self.breaker.close(self.breaker.now());
-        None
+            let answer = timeout(PATIENCE, call).await;
+            let error = match answer {
+                Ok(Ok(answer)) => {
+                    self.breaker.open();
+                    return Some(answer);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer in {PATIENCE:?}"),
+            };
+            tracing::warn!(error, "Redis does not answer; it goes on without");
+            self.breaker.close(self.breaker.now());
+            None
+        }
     }
 }
 

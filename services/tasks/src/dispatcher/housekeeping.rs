@@ -75,11 +75,11 @@ async fn keep_house(term: &Term) -> Result<(), sqlx::Error> {
 /// Lets go of what was kept long enough, week by week.
 async fn drop_partitions(term: &Term) -> Result<(), sqlx::Error> {
     let Term { app, stop, .. } = term;
-    let mut connection = app.pool.acquire().await?;
-    partitions::partition_drop_detached(&mut connection).await?;
     let long_ago = |days: u32| Utc::now() - Days::new(days.into());
     let keep_from =
         KeepFrom { finished: long_ago(app.settings.retention_days), dead: long_ago(app.settings.dead_retention_days) };
+    let mut connection = app.pool.acquire().await?;
+    partitions::partition_drop_detached(&mut connection, keep_from.finished).await?;
     let partitions = partitions::partition_list(&mut *connection).await?;
     for partition in partitions.iter().filter(|partition| partition.ends_at() < keep_from.finished) {
         if stop.is_cancelled() {

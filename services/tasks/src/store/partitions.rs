@@ -161,8 +161,9 @@ pub async fn partition_drop(connection: &mut PgConnection, partition: &Partition
     Ok(())
 }
 
-/// Ends what [`partition_drop`] began and was kept from ending.
-pub async fn partition_drop_detached(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Ends what [`partition_drop`] began and was kept from ending, among partitions that ended before a time. (A younger
+/// table that hangs loose may be one that a restore is about to attach.)
+pub async fn partition_drop_detached(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let left: Vec<(String, bool)> = sqlx::query_as(
         "select c.relname::text, i.inhdetachpending is not null \
          from pg_class c left join pg_inherits i on i.inhrelid = c.oid \
@@ -171,7 +172,9 @@ pub async fn partition_drop_detached(connection: &mut PgConnection) -> Result<()
     .fetch_all(&mut *connection)
     .await?;
     for (name, is_pending) in left {
-        let Some(partition) = Partition::named(&name) else { continue };
+        let Some(partition) = Partition::named(&name).filter(|partition| partition.ends_at() < before) else {
+            continue;
+        };
         let name = partition.name();
         if is_pending {
             let detach = format!("alter table tasks.{} detach partition {name} finalize", partition.table);
